@@ -1,0 +1,81 @@
+"""What a check found: detections, per-instance verdicts, and the FidelityReport that a replan quotes.
+
+Boxes are normalised xyxy, origin top left, as in the Layout. No torch, no numpy.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from diffusion.layout import Box
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Detection(_Record):
+    """One thing a detector found: normalised xyxy box, label, confidence in [0, 1], attributes it can tell."""
+
+    box: Box
+    label: str
+    score: float
+    colour: str | None = None
+    texture: str | None = None
+
+
+class AttributeVerdict(_Record):
+    """``ok`` is None when the plan asks for the attribute but the detector cannot judge it (unscored is not wrong)."""
+
+    attribute: Literal["colour", "texture"]
+    wanted: str
+    found: str | None
+    ok: bool | None
+
+
+class InstanceVerdict(_Record):
+    """One planned instance against the picture. ``iou`` is 0 when missing; None when the plan gives no box or mask."""
+
+    id: str
+    category: str
+    caption: str
+    planned: Box | None
+    detected: Box | None
+    iou: float | None
+    label: str | None
+    score: float | None
+    attributes: tuple[AttributeVerdict, ...] = ()
+    landed: Box | None = None
+    """Where an unmatched thing of the same kind was found instead, for a missing instance; else None."""
+    accepted: bool
+    reason: str
+    """One line that quotes what was measured, e.g. 'IoU 0.31, at least 0.50 needed'; 'ok' when accepted."""
+
+
+class FidelityReport(_Record):
+    """Image against plan. Scores count every planned instance with an extent; missing ones count 0."""
+
+    detector: str
+    box_convention: Literal["normalised xyxy"] = "normalised xyxy"
+    instances: tuple[InstanceVerdict, ...]
+    unplanned: tuple[Detection, ...]
+    mean_iou: float | None
+    """Mean of the instances' IoU, missing as 0; None when no instance has an extent."""
+    mean_iou_ci95: tuple[float, float] | None
+    scored: int
+    """The denominator of mean_iou and recall_50: planned instances with a box or a mask."""
+    recall_50: float | None
+    unjudged: tuple[str, ...] = ()
+    """Ids of instances whose category this detector does not know: not scored, never counted as found."""
+    accepted: bool
+    reasons: tuple[str, ...]
+    """Why the picture is not accepted, a line each; empty when it is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    def to_json(self, indent: int | None = 2) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
