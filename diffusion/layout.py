@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 SCHEMA_VERSION = 1
 MAX_INSTANCES = 30
 MAX_SCRIBBLE_POINTS = 20
+MAX_COUNTS = 1 << 20
 MAX_FILE_BYTES = 32 * 1024 * 1024
 
 Coordinate = Annotated[float, Field(ge=0.0, le=1.0, description="share of the canvas, 0 to 1")]
@@ -89,11 +91,15 @@ class Scribble(_Part):
 class RunLength(_Part):
     """A COCO run-length code: ``size`` is [height, width]; ``counts`` run down the columns, zeros first.
 
-    ``counts`` is the compressed string that COCO tools write, or the plain list of run lengths.
+    ``counts`` is the compressed string that COCO tools write, or the plain list of run lengths; at most
+    2**20 characters or runs, which bounds the time and memory that a hostile file can take.
     """
 
     size: Annotated[tuple[Side, Side], Field(description="[height, width] in pixels")]
-    counts: str | tuple[Annotated[int, Field(ge=0)], ...]
+    counts: (
+        Annotated[str, Field(max_length=MAX_COUNTS)]
+        | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=MAX_COUNTS)]
+    )
 
     @model_validator(mode="after")
     def _covers_its_size(self) -> RunLength:
@@ -128,6 +134,9 @@ class Mask(_Part):
     def _one_form(self) -> Mask:
         if (self.rle is None) == (self.polygons is None):
             raise ValueError("give exactly one of rle and polygons")
+        for index, polygon in enumerate(self.polygons or ()):
+            if len({p.x for p in polygon}) == 1 or len({p.y for p in polygon}) == 1:
+                raise ValueError(f"polygons[{index}] has no area: its points lie on one line")
         return self
 
     def extent(self) -> Box:
@@ -221,18 +230,25 @@ class Layout(_Part):
 
 def read_layout(path: str | Path) -> Layout:
     """The Layout in a JSON file; LayoutError for whatever is wrong with the file or its content."""
-    path = Path(path)
+    return parse_layout(read_text(path), source=str(path))
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file of at most 32 MiB in UTF-8, with or without a byte order mark; LayoutError otherwise."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise LayoutError(f"{path}: {path.stat().st_size} bytes; a layout file has at most {MAX_FILE_BYTES}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise LayoutError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return parse_layout(data, source=str(path))
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise LayoutError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise LayoutError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB; layout files are not")
+    return _decode(data, str(path))
 
 
 def parse_layout(text: str | bytes, source: str = "layout") -> Layout:
     """The Layout in a JSON text; LayoutError names ``source``, the field's path, the value and what was expected."""
+    if isinstance(text, bytes):
+        text = _decode(text, source)
     load_json(text, source)
     try:
         return Layout.model_validate_json(text)
@@ -251,6 +267,8 @@ def layout_from_dict(data: Any, source: str = "layout") -> Layout:
 
 def load_json(text: str | bytes, source: str) -> Any:
     """JSON without NaN, without repeated keys; LayoutError says where it breaks."""
+    if isinstance(text, bytes):
+        text = _decode(text, source)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -269,25 +287,25 @@ def load_json(text: str | bytes, source: str) -> Any:
         raise LayoutError(f"{source}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
     except LayoutError:
         raise
-    except (UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise LayoutError(f"{source}: not JSON: {error}") from error
     except RecursionError as error:
         raise LayoutError(f"{source}: not a layout: nested too deeply") from error
 
 
-def explain(error: ValidationError, source: str, limit: int = 5) -> str:
-    """A pydantic error as lines ``source: instances[2].box.x1: message (got value)``."""
+def explain(error: ValidationError, source: str, limit: int = 5, rename: Callable[[str], str] = str) -> str:
+    """A pydantic error as lines ``source: instances[2].box.x1: message (got value)``.
+
+    ``rename`` turns a path inside the model into the path of the same field in the file.
+    """
     problems = error.errors(include_url=False)
     lines = []
     for problem in problems[:limit]:
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        path = rename(_path(problem["loc"]))
         message = re.sub(r"^Value error, ", "", problem["msg"])
         value = problem.get("input")
-        got = (
-            ""
-            if isinstance(value, (dict, list, BaseModel)) or problem["type"] == "missing"
-            else f" (got {_short(value)})"
-        )
+        shown = not isinstance(value, (dict, list, BaseModel)) and problem["type"] not in ("missing", "json_invalid")
+        got = f" (got {short(value)})" if shown else ""
         lines.append(f"{source}: {path + ': ' if path else ''}{message}{got}")
     if len(problems) > limit:
         lines.append(f"{source}: and {len(problems) - limit} more")
@@ -307,8 +325,10 @@ def decode_counts(text: str) -> list[int]:
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 40:
+        if not 0 <= bits < 64:
             raise ValueError(f"counts holds {character!r}, which is no COCO run-length character")
+        if shift > 40:
+            raise ValueError("counts holds a run of more than 45 bits: not a valid run-length code")
         value |= (bits & 0x1F) << shift
         shift += 5
         if bits & 0x20:
@@ -322,6 +342,32 @@ def decode_counts(text: str) -> list[int]:
     return runs
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def short(value: Any) -> str:
+    """A value as it may stand in a message: one line of at most about 100 characters, nothing unprintable."""
+    text = _SHORTENER.repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+_SHORTENER = reprlib.Repr()
+_SHORTENER.maxlist = _SHORTENER.maxtuple = _SHORTENER.maxdict = 8
+_SHORTENER.maxstring = _SHORTENER.maxother = _SHORTENER.maxlong = 60
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """``instances[2].box.x1``; the parts by which pydantic tells a union's members apart stay out."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif not path.endswith(".counts"):
+            path += f".{part}" if re.fullmatch(r"\w[\w -]{0,60}", part) else f"[{short(part)}]"
+    return path.lstrip(".")
+
+
+def _decode(data: bytes, source: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LayoutError(
+            f"{source}: not UTF-8 text (byte {data[error.start]:#04x} at offset {error.start}): save it as UTF-8"
+        ) from error
