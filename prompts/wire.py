@@ -142,7 +142,7 @@ def after_thinking(text: str) -> str:
 
 
 def to_wire(layout: Layout) -> dict[str, Any]:
-    """A Layout as the LLM sees it: an answer's fields without reasoning and notes; null where there is no box or depth."""
+    """A Layout as the LLM sees it: an answer without reasoning and notes; null where there is no box or depth."""
     return {
         "caption": layout.caption,
         "background": layout.background,
