@@ -55,8 +55,15 @@ def _clouds(image: Image.Image, rng: np.random.Generator, horizon: float, colour
             rng.uniform(0.025, 0.05) * width,
         )
         for dx, dy, scale in ((-1.3, 0.25, 0.75), (0, 0, 1.0), (1.3, 0.2, 0.8)):
-            draw.ellipse((x + dx * r - r * 1.2 * scale, y + dy * r - r * 0.8 * scale,
-                          x + dx * r + r * 1.2 * scale, y + dy * r + r * 0.6 * scale), fill=colour)  # fmt: skip
+            draw.ellipse(
+                (
+                    x + dx * r - r * 1.2 * scale,
+                    y + dy * r - r * 0.8 * scale,
+                    x + dx * r + r * 1.2 * scale,
+                    y + dy * r + r * 0.6 * scale,
+                ),
+                fill=colour,
+            )
 
 
 def _hill(image: Image.Image, horizon: float, lift: float, colour: RGB, rng: np.random.Generator) -> None:
@@ -88,8 +95,12 @@ def _grass(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | N
 def _beach(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | None]:
     horizon = rng.uniform(0.25, 0.42)
     shore = horizon + rng.uniform(0.1, 0.2)
-    image = _gradient(size, (0, horizon, *_SKY), (horizon, shore, (86, 158, 196), (140, 204, 214)),
-                      (shore, 1, _varied((244, 226, 182), rng, 6), _varied((226, 200, 148), rng)))  # fmt: skip
+    image = _gradient(
+        size,
+        (0, horizon, *_SKY),
+        (horizon, shore, (86, 158, 196), (140, 204, 214)),
+        (shore, 1, _varied((244, 226, 182), rng, 6), _varied((226, 200, 148), rng)),
+    )
     _clouds(image, rng, horizon)
     _hill(image, shore + 0.015, 0.03, (238, 246, 246), rng)
     return image, shore
@@ -106,8 +117,11 @@ def _snow(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | No
 
 def _desert(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | None]:
     horizon = rng.uniform(0.35, 0.55)
-    image = _gradient(size, (0, horizon, (128, 186, 226), (240, 226, 196)),
-                      (horizon, 1, _varied((226, 178, 112), rng), _varied((204, 148, 84), rng)))  # fmt: skip
+    image = _gradient(
+        size,
+        (0, horizon, (128, 186, 226), (240, 226, 196)),
+        (horizon, 1, _varied((226, 178, 112), rng), _varied((204, 148, 84), rng)),
+    )
     _hill(image, horizon, rng.uniform(0.08, 0.18), _varied((214, 164, 98), rng), rng)
     return image, horizon
 
@@ -138,26 +152,37 @@ def _night(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | N
 def _street(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | None]:
     horizon = rng.uniform(0.4, 0.5)
     curb = horizon + 0.08
-    image = _gradient(size, (0, horizon, (172, 196, 218), (216, 224, 232)), (horizon, curb, (190, 188, 182), (178, 176, 172)),
-                      (curb, 1, (122, 124, 130), (104, 106, 112)))  # fmt: skip
+    image = _gradient(
+        size,
+        (0, horizon, (172, 196, 218), (216, 224, 232)),
+        (horizon, curb, (190, 188, 182), (178, 176, 172)),
+        (curb, 1, (122, 124, 130), (104, 106, 112)),
+    )
     draw, (width, height) = ImageDraw.Draw(image), size
     x = rng.uniform(-0.1, 0)
     while x < 1:
         broad, tall = rng.uniform(0.12, 0.22), rng.uniform(0.12, 0.3)
-        draw.rectangle((x * width, (horizon - tall) * height, (x + broad) * width, horizon * height),
-                       fill=_varied((160, 166, 178), rng, 14))  # fmt: skip
+        draw.rectangle(
+            (x * width, (horizon - tall) * height, (x + broad) * width, horizon * height),
+            fill=_varied((160, 166, 178), rng, 14),
+        )
         x += broad + 0.02
     lane = (curb + 1) / 2
     for start in np.arange(rng.uniform(-0.2, 0), 1, 0.28).tolist():
-        draw.rectangle((start * width, (lane - 0.012) * height, (start + 0.15) * width, (lane + 0.012) * height),
-                       fill=(226, 222, 204))  # fmt: skip
+        draw.rectangle(
+            (start * width, (lane - 0.012) * height, (start + 0.15) * width, (lane + 0.012) * height),
+            fill=(226, 222, 204),
+        )
     return image, horizon + 0.04
 
 
 def _table(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | None]:
     horizon = rng.uniform(0.45, 0.62)
-    image = _gradient(size, (0, horizon, (226, 218, 204), (212, 202, 186)),
-                      (horizon, 1, _varied((190, 142, 94), rng), _varied((164, 114, 70), rng)))  # fmt: skip
+    image = _gradient(
+        size,
+        (0, horizon, (226, 218, 204), (212, 202, 186)),
+        (horizon, 1, _varied((190, 142, 94), rng), _varied((164, 114, 70), rng)),
+    )
     draw, (width, height) = ImageDraw.Draw(image), size
     draw.rectangle((0, horizon * height, width, (horizon + 0.02) * height), fill=(206, 162, 114))
     for y in np.linspace(horizon, 1, 5)[1:-1].tolist():
@@ -167,8 +192,11 @@ def _table(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | N
 
 def _room(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | None]:
     horizon = rng.uniform(0.55, 0.7)
-    image = _gradient(size, (0, horizon, _varied((206, 216, 206), rng), _varied((194, 206, 196), rng)),
-                      (horizon, 1, (196, 170, 138), (178, 150, 118)))  # fmt: skip
+    image = _gradient(
+        size,
+        (0, horizon, _varied((206, 216, 206), rng), _varied((194, 206, 196), rng)),
+        (horizon, 1, (196, 170, 138), (178, 150, 118)),
+    )
     draw, (width, height) = ImageDraw.Draw(image), size
     draw.rectangle((0, (horizon - 0.035) * height, width, horizon * height), fill=(238, 236, 228))
     for x in np.linspace(-0.4, 1.4, 10).tolist():
@@ -195,8 +223,12 @@ def _forest(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | 
 
 def _sunset(size: Size, rng: np.random.Generator) -> tuple[Image.Image, float | None]:
     horizon = rng.uniform(0.5, 0.68)
-    image = _gradient(size, (0, horizon * 0.55, (112, 100, 150), (226, 150, 140)),
-                      (horizon * 0.55, horizon, (226, 150, 140), (252, 208, 140)), (horizon, 1, (104, 84, 92), (76, 62, 74)))  # fmt: skip
+    image = _gradient(
+        size,
+        (0, horizon * 0.55, (112, 100, 150), (226, 150, 140)),
+        (horizon * 0.55, horizon, (226, 150, 140), (252, 208, 140)),
+        (horizon, 1, (104, 84, 92), (76, 62, 74)),
+    )
     _hill(image, horizon, rng.uniform(0.04, 0.1), (122, 96, 104), rng)
     return image, horizon
 

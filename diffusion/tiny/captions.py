@@ -19,6 +19,14 @@ _TEXTURE_WORDS = {
 }
 _TEXTURE_TAILS = {"striped": "with stripes", "dotted": "with dots", "checkered": "with checks"}
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+_RELATION_WORDS = {
+    "left of": ("left of", "to the left of", "on the left of", "next to"),
+    "right of": ("right of", "to the right of", "on the right of", "next to"),
+    "above": ("above", "above", "over"),
+    "below": ("below", "below", "under", "beneath"),
+    "in front of": ("in front of",),
+    "behind": ("behind",),
+}
 _WHERE = {
     "grass": ("on green grass", "on the grass", "in a meadow", "in a green field", "on a lawn"),
     "beach": ("on a beach", "on the beach", "on a sandy beach", "at the seaside"),
@@ -78,6 +86,8 @@ def scene_caption(things: Sequence[Described], background: str, rng: np.random.G
         text = _joined(phrases)
     where = str(rng.choice(_WHERE[background]))
     form = rng.random()
+    if form > 0.92:
+        return text
     if form < 0.15:
         return f"{where[0].upper()}{where[1:]}, {text}"
     if form < 0.25:
@@ -104,9 +114,8 @@ def _related(phrases: list[str], members: list[list[Described]], rng: np.random.
         found = {relation(a, b) for a in members[first] for b in members[second]}
         if len(found) == 1 and (word := found.pop()) is not None:
             others = [phrase for index, phrase in enumerate(phrases) if index not in (first, second)]
-            word = {"left of": str(rng.choice(("left of", "to the left of"))),
-                    "right of": str(rng.choice(("right of", "to the right of")))}.get(word, word)  # fmt: skip
-            return _joined([f"{phrases[first]} {word} {phrases[second]}", *others])
+            worded = str(rng.choice(_RELATION_WORDS[word]))
+            return _joined([f"{phrases[first]} {worded} {phrases[second]}", *others])
     return None
 
 
@@ -117,7 +126,9 @@ def _joined(phrases: Sequence[str]) -> str:
 def _group_phrase(kind: str, colour: str, texture: str, count: int, rng: np.random.Generator) -> str:
     noun = _noun(kind, rng) if count == 1 else plural(_noun(kind, rng))
     phrase = " ".join(_attribute_words(colour, texture, noun, rng))
-    return f"{_article(phrase)} {phrase}" if count == 1 else f"{_NUMBERS[count]} {phrase}"
+    if count == 1:
+        return f"{_article(phrase)} {phrase}"
+    return f"a pair of {phrase}" if count == 2 and rng.random() < 0.15 else f"{_NUMBERS[count]} {phrase}"
 
 
 def _attribute_words(colour: str, texture: str, noun: str, rng: np.random.Generator) -> list[str]:

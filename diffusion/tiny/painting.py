@@ -47,8 +47,10 @@ def paint(kind: str, colour: str, texture: str, box: Box, canvas: tuple[int, int
     left, top = x0 // SUPERSAMPLING, y0 // SUPERSAMPLING
     right, bottom = -(-x1 // SUPERSAMPLING), -(-y1 // SUPERSAMPLING)
     paints = np.zeros(((bottom - top) * SUPERSAMPLING, (right - left) * SUPERSAMPLING), dtype=np.uint8)
-    inner = (slice(y0 - top * SUPERSAMPLING, y1 - top * SUPERSAMPLING),
-             slice(x0 - left * SUPERSAMPLING, x1 - left * SUPERSAMPLING))  # fmt: skip
+    inner = (
+        slice(y0 - top * SUPERSAMPLING, y1 - top * SUPERSAMPLING),
+        slice(x0 - left * SUPERSAMPLING, x1 - left * SUPERSAMPLING),
+    )
     line = max(1, round(2 * max(canvas) / DESIGN_SIDE))
     paints[inner] = _silhouette(kind, x1 - x0, y1 - y0, mirrored=bool(rng.random() < 0.5))
     _decorate(paints[inner], texture, max(canvas) * SUPERSAMPLING / DESIGN_SIDE, rng)
@@ -92,14 +94,14 @@ def _decorate(paints: NDArray[np.uint8], texture: str, unit: float, rng: np.rand
     y = (np.arange(height)[:, None] / period + rng.random()).astype(np.float32)
     x = (np.arange(width)[None, :] / period + rng.random()).astype(np.float32)
     if texture == "striped":
-        pattern = (y + x * rng.uniform(-0.2, 0.2)) % 1 < 0.36
+        pattern = (y + x * rng.uniform(-0.2, 0.2)) % 1 < 0.3
     elif texture == "checkered":
         cell = 1.12
         column, row = (x * cell) % 2, (y * cell) % 2
-        pattern = ((column < 0.82) & (row < 0.82)) | ((column >= 1) & (column < 1.82) & (row >= 1) & (row < 1.82))
+        pattern = ((column < 0.76) & (row < 0.76)) | ((column >= 1) & (column < 1.76) & (row >= 1) & (row < 1.76))
     elif texture == "dotted":
         row = np.floor(y)
-        pattern = ((x + 0.5 * (row % 2)) % 1 - 0.5) ** 2 + (y - row - 0.5) ** 2 < 0.096
+        pattern = ((x + 0.5 * (row % 2)) % 1 - 0.5) ** 2 + (y - row - 0.5) ** 2 < 0.078
     else:
         raise ValueError(f"texture {texture!r} is not one of plain, striped, dotted, checkered")
     own = (paints >= Paint.BODY) & (paints <= Paint.SHADE)
@@ -143,7 +145,7 @@ def _shaded(flat: Image.Image, round_: bool) -> Image.Image:
     pixels = np.asarray(flat)
     v = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
     u = ((np.arange(width, dtype=np.float32) + 0.5) / width)[None, :]
-    tone = 0.2 * (0.45 - v) + 0.1 * (0.5 - u)
+    tone: NDArray[np.floating] = 0.2 * (0.45 - v) + 0.1 * (0.5 - u)
     if round_:
         tone = tone - 0.3 * ((u - 0.44) ** 2 + (v - 0.42) ** 2)
         tone = tone + 0.42 * np.exp(-(((u - 0.33) / 0.13) ** 2)) * np.exp(-(((v - 0.3) / 0.12) ** 2))

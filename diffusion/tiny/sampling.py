@@ -55,10 +55,8 @@ def place_things(background: str, horizon: float | None, split: Split, rng: np.r
     number = 1 + int(rng.choice(len(_COUNT_WEIGHTS), p=_COUNT_WEIGHTS))
     looks = _looks(number, background, split, rng)
     overlap = 0.45 if rng.random() < 0.25 else 0.04
-    if number > 1 and rng.random() < 0.14:
-        boxes = _row(looks, rng)
-    else:
-        boxes = _scattered(looks, horizon, overlap, rng)
+    in_a_row = number > 1 and rng.random() < 0.14
+    boxes = _row(looks, rng) if in_a_row else _scattered(looks, horizon, overlap, rng)
     placed = [(look, box) for look, box in zip(looks, boxes, strict=True) if box is not None]
     if rng.random() < 0.85:
         order = sorted(range(len(placed)), key=lambda i: -placed[i][1].y1)
@@ -127,12 +125,13 @@ def _row(looks: list[Look], rng: np.random.Generator) -> list[Box | None]:
 
 
 def _side(largest: float, rng: np.random.Generator) -> float:
-    return float(np.exp(rng.uniform(np.log(_SMALLEST_SIDE * 1.2), np.log(largest))))
+    return float(_SMALLEST_SIDE * 1.2 * (largest / (_SMALLEST_SIDE * 1.2)) ** (rng.random() ** 0.7))
 
 
 def _extent(kind: str, side: float, rng: np.random.Generator) -> tuple[float, float]:
-    """(width, height) whose longer side is ``side``, in the kind's aspect give or take a quarter."""
-    aspect = KINDS[kind].aspect * float(np.exp(rng.uniform(-0.22, 0.22)))
+    """(width, height) whose longer side is ``side``, in the kind's aspect give or take a quarter, now and then more."""
+    stretch = 0.5 if rng.random() < 0.12 else 0.22
+    aspect = KINDS[kind].aspect * float(np.exp(rng.uniform(-stretch, stretch)))
     return (side, side / aspect) if aspect > 1 else (side * aspect, side)
 
 

@@ -127,7 +127,7 @@ def _fitted(*parts: tuple[Paint, Points], round: bool = False, mirrored: bool = 
 
 
 def _wheel(cx: float) -> Sequence[tuple[Paint, Points]]:
-    return (Paint.DARK, _ellipse(cx, 0.79, 0.115, 0.21)), (Paint.PALE, _ellipse(cx, 0.79, 0.05, 0.09))
+    return (Paint.DARK, _ellipse(cx, 0.8, 0.105, 0.2)), (Paint.PALE, _ellipse(cx, 0.8, 0.045, 0.085))
 
 
 SHAPES: dict[str, Shape] = {
@@ -150,7 +150,7 @@ SHAPES: dict[str, Shape] = {
     "star": _fitted((Paint.BODY, _star())),
     "heart": _fitted((Paint.BODY, _heart()), round=True),
     "tree": _fitted(
-        (Paint.BROWN, _points(0.42, 0.6, 0.58, 0.6, 0.62, 1, 0.38, 1)),
+        (Paint.BROWN, _points(0.43, 0.6, 0.57, 0.6, 0.6, 0.94, 0.4, 0.94)),
         (Paint.SHADE, _ellipse(0.25, 0.5, 0.25, 0.21)),
         (Paint.SHADE, _ellipse(0.75, 0.5, 0.25, 0.21)),
         (Paint.BODY, _ellipse(0.5, 0.52, 0.27, 0.22)),
@@ -162,9 +162,9 @@ SHAPES: dict[str, Shape] = {
     "house": _fitted(
         (Paint.BODY, _rectangle(0.1, 0.42, 0.9, 1)),
         (Paint.SHADE, _points(0.5, 0, 1, 0.44, 1, 0.48, 0, 0.48, 0, 0.44)),
-        (Paint.DARK, _rectangle(0.42, 0.68, 0.6, 1)),
-        (Paint.PALE, _rectangle(0.18, 0.58, 0.34, 0.76)),
-        (Paint.PALE, _rectangle(0.68, 0.58, 0.84, 0.76)),
+        (Paint.DARK, _rectangle(0.43, 0.7, 0.58, 1)),
+        (Paint.PALE, _rectangle(0.19, 0.58, 0.33, 0.74)),
+        (Paint.PALE, _rectangle(0.69, 0.58, 0.83, 0.74)),
     ),
     "car": _fitted(
         (Paint.BODY, _points(0.2, 0.42, 0.31, 0.05, 0.36, 0, 0.64, 0, 0.7, 0.05, 0.82, 0.42)),
@@ -172,8 +172,8 @@ SHAPES: dict[str, Shape] = {
             Paint.BODY,
             _points(0.03, 0.44, 0.2, 0.37, 0.82, 0.37, 0.96, 0.46, 1, 0.56, 1, 0.76, 0.97, 0.8, 0.02, 0.8, 0, 0.7),
         ),
-        (Paint.PALE, _points(0.28, 0.38, 0.36, 0.1, 0.48, 0.1, 0.48, 0.38)),
-        (Paint.PALE, _points(0.53, 0.38, 0.53, 0.1, 0.64, 0.1, 0.73, 0.38)),
+        (Paint.PALE, _points(0.29, 0.34, 0.37, 0.11, 0.47, 0.11, 0.47, 0.34)),
+        (Paint.PALE, _points(0.54, 0.34, 0.54, 0.11, 0.63, 0.11, 0.71, 0.34)),
         (Paint.SHADE, _rectangle(0.01, 0.68, 0.99, 0.8)),
         *_wheel(0.24),
         *_wheel(0.76),
@@ -208,7 +208,7 @@ SHAPES: dict[str, Shape] = {
         mirrored=True,
     ),
     "cat": _fitted(
-        (Paint.SHADE, _stroke(0.1, 0.66, 0.92, 0.86, 0.9, 0.95, 0.76, 0.92, 0.6, 0.97, 0.5)),
+        (Paint.SHADE, _stroke(0.1, 0.6, 0.94, 0.76, 0.94, 0.86, 0.89, 0.91, 0.8, 0.9, 0.69, 0.91, 0.59, 0.96, 0.52)),
         (Paint.BODY, _smooth(0.3, 0.4, 0.58, 0.4, 0.72, 0.62, 0.8, 0.9, 0.72, 1, 0.16, 1, 0.08, 0.9, 0.18, 0.62)),
         (Paint.BODY, _points(0.08, 0.28, 0.1, 0, 0.36, 0.14)),
         (Paint.BODY, _points(0.8, 0.28, 0.78, 0, 0.52, 0.14)),
@@ -224,10 +224,10 @@ SHAPES: dict[str, Shape] = {
         mirrored=True,
     ),
     "flower": _fitted(
-        (Paint.LEAF, _stroke(0.07, 0.5, 0.5, 0.49, 0.7, 0.5, 0.85, 0.5, 1)),
-        (Paint.LEAF, _smooth(0.5, 0.92, 0.62, 0.76, 0.84, 0.72, 0.72, 0.86)),
+        (Paint.LEAF, _stroke(0.055, 0.5, 0.5, 0.49, 0.7, 0.5, 0.85, 0.5, 1)),
+        (Paint.LEAF, _smooth(0.5, 0.93, 0.6, 0.8, 0.78, 0.76, 0.69, 0.88)),
         *_petals(),
-        (Paint.BEAK, _ellipse(0.5, 0.34, 0.13, 0.098)),
+        (Paint.BEAK, _ellipse(0.5, 0.34, 0.115, 0.086)),
     ),
     "cup": _fitted(
         (Paint.SHADE, _ellipse(0.76, 0.5, 0.24, 0.27)),
@@ -241,11 +241,11 @@ SHAPES: dict[str, Shape] = {
         mirrored=True,
     ),
     "mushroom": _fitted(
-        (Paint.PALE, _smooth(0.38, 0.5, 0.62, 0.5, 0.63, 0.75, 0.69, 0.96, 0.5, 1, 0.31, 0.96, 0.37, 0.75)),
-        (Paint.SHADE, _ellipse(0.5, 0.56, 0.46, 0.09)),
+        (Paint.PALE, _smooth(0.4, 0.5, 0.6, 0.5, 0.6, 0.75, 0.66, 0.96, 0.5, 1, 0.34, 0.96, 0.4, 0.75)),
+        (Paint.SHADE, _ellipse(0.5, 0.6, 0.46, 0.09)),
         (
             Paint.BODY,
-            np.concatenate([_ellipse(0.5, 0.55, 0.5, 0.55, 180, 360), _ellipse(0.5, 0.55, 0.5, 0.07, 0, 180)]),
+            np.concatenate([_ellipse(0.5, 0.59, 0.5, 0.59, 180, 360), _ellipse(0.5, 0.59, 0.5, 0.07, 0, 180)]),
         ),
     ),
     "apple": _fitted(

@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing: ``aspect`` is width / height, ``size`` a typical side relative to the other kinds (1 = average)."""
+    """A kind of thing: ``aspect`` is width / height, ``size`` a typical side relative to the others (1 = average)."""
 
     synonyms: tuple[str, ...]
     aspect: float
@@ -108,7 +108,7 @@ _MORE_GLUE = "pattern patterned patterns design designs texture textured surface
 NEUTRAL_WORDS = frozenset(f"{_SIZES} {_GLUE} {_MORE_GLUE}".split())
 """Words of a caption that ask for nothing this world would have to refuse."""
 
-_PREPOSITIONS = frozenset("with of in on that covered having and".split())
+_PREPOSITIONS = frozenset(("with", "of", "in", "on", "that", "covered", "having", "and"))
 
 
 @dataclass(frozen=True)

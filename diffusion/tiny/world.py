@@ -1,4 +1,4 @@
-"""The tiny world: scenes drawn from a seed or from a Layout, with exact boxes, masks, points, scribbles and captions."""
+"""The tiny world: scenes drawn from a seed or a Layout, with exact boxes, masks, points, scribbles and captions."""
 
 from __future__ import annotations
 
