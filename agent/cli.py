@@ -1,0 +1,69 @@
+"""The command line: ``scenewright`` and its commands; each command's body is a file in ``agent/commands``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from agent.commands import check, generate, models, plan, render, schema
+from agent.exits import DEBUG_VARIABLE, EXIT_CODES, flush_standard_output, guarded
+
+
+class _Commands(TyperGroup):
+    """Every way out of a command goes through ``guarded``: one message, one documented exit code, no traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        return guarded(lambda: super(_Commands, self).invoke(ctx))
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().main(*args, **options)
+        finally:
+            flush_standard_output()
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="scenewright",
+    help="Turns a scene description into a picture that has been checked against its own plan.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (generate.generate, plan.plan, render.render, check.check, schema.schema, models.models):
+    app.command(epilog=EXIT_CODES)(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"scenewright {version('scenewright')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help=f"Show the traceback of an error (or set {DEBUG_VARIABLE}=1).")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+if __name__ == "__main__":
+    app()

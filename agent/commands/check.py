@@ -1,0 +1,98 @@
+"""``scenewright check``: hold a picture against its plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.commands import options
+from agent.console import emit, emit_json
+from agent.exits import ExitCode, Stop
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from eval.report import FidelityReport
+
+
+def check(
+    plan: options.PlanFile,
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="The picture, of the plan's shape.", show_default=False)
+    ],
+    detector: options.Detector = "tiny",
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            "--overlay", metavar="FILE", help="Also draw planned and detected boxes there.", show_default=False
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Check a picture against its plan: exit code 0 when it is accepted, 3 when it is not."""
+    from agent.commands.plan_file import read_plan
+    from eval.detectors import load_detector
+    from eval.fidelity import check as check_fidelity
+
+    layout = read_plan(plan)
+    picture = open_image(image)
+    report = check_fidelity(layout, picture, load_detector(detector))
+    if overlay is not None:
+        from agent.files import write_output
+        from agent.run import png_bytes
+        from eval.overlay import draw_overlay
+
+        write_output(overlay, png_bytes(draw_overlay(picture, layout, report), {}))
+    emit_json(report.to_dict()) if json else show_report(report)
+    raise typer.Exit(ExitCode.DONE if report.accepted else ExitCode.NOT_ACCEPTED)
+
+
+def open_image(path: Path) -> Image:
+    """The picture in the file, decoded, as RGB; Stop says what is wrong with it."""
+    import warnings
+
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                return picture.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise Stop(f"{path}: not a picture in a format that can be read (PNG and JPEG can)") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Stop(f"{path}: more pixels than any canvas has ({error})") from error
+    except OSError as error:
+        raise Stop(f"{path}: cannot be read as a picture ({error.strerror or error})") from error
+    except (ValueError, SyntaxError, EOFError) as error:
+        raise Stop(f"{path}: a broken picture ({error})") from error
+
+
+def show_report(report: FidelityReport) -> None:
+    """The report as a table on standard output, with its denominator and detector."""
+    from rich.table import Table
+
+    from agent.console import printable, results
+
+    table = Table("id", "what", "IoU", "verdict", box=None, header_style="bold", pad_edge=False)
+    for verdict in report.instances:
+        iou = "-" if verdict.iou is None else f"{verdict.iou:.2f}"
+        table.add_row(*(printable(cell) for cell in (verdict.id, verdict.caption, iou, verdict.reason)))
+    results().print(table)
+    for thing in report.unplanned:
+        what = " ".join(word for word in (thing.colour, thing.label) if word)
+        emit(f"unplanned: {what} ({thing.score:.2f})")
+    if report.mean_iou is not None:
+        low, high = report.mean_iou_ci95 or (None, None)
+        interval = "" if low is None else f" (95 % interval {low:.2f} to {high:.2f})"
+        emit(
+            f"mean IoU {report.mean_iou:.2f}{interval}, recall at 0.5 {report.recall_50:.2f}, over {report.scored} "
+            f"planned instances; detector {report.detector}, boxes {report.box_convention}"
+        )
+    if report.unjudged:
+        emit(f"not judged, for this detector does not know them: {', '.join(report.unjudged)}")
+    emit("accepted" if report.accepted else "not accepted:")
+    for reason in report.reasons:
+        emit(f"  {reason}")

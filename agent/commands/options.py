@@ -1,0 +1,62 @@
+"""The options that several commands share, each with one name, one help text and one set of limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MAX_SEED = 2**32 - 1
+
+Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON on standard output.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="The same seed gives the same result.")]
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan; - is standard input.", show_default=False)]
+
+PlannerName = Annotated[
+    str,
+    typer.Option(
+        "--planner",
+        metavar="auto|offline|openai",
+        help="auto takes the LLM when OPENAI_API_KEY or OPENAI_BASE_URL is set, else the offline planner.",
+    ),
+]
+LlmModel = Annotated[
+    str | None,
+    typer.Option("--llm-model", metavar="NAME", help="The model to ask of the LLM server.", show_default=False),
+]
+Width = Annotated[
+    int | None, typer.Option("--width", min=8, max=8192, help="Pixels; the model's own size when not given.")
+]
+Height = Annotated[
+    int | None, typer.Option("--height", min=8, max=8192, help="Pixels; the model's own size when not given.")
+]
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="tiny|sd15|PATH",
+        help="tiny is bundled; PATH is a folder saved by the pipeline, or an official .pth.",
+    ),
+]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where the model runs.")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, max=1000, help="Denoising steps; the model's own number when not given.")
+]
+Guidance = Annotated[
+    float | None, typer.Option("--guidance", min=0.0, max=100.0, help="Scale of classifier-free guidance.")
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        "--alpha", min=0.0, max=1.0, help="Share of the steps, from the first, that see the instances' places."
+    ),
+]
+Mis = Annotated[
+    float | None,
+    typer.Option("--mis", min=0.0, max=1.0, help="Share of the steps in which each instance is drawn on its own."),
+]
+Detector = Annotated[str, typer.Option("--detector", metavar="NAME", help="auto takes the one that fits the model.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that DIR holds.")]
+Show = Annotated[bool, typer.Option("--show/--no-show", help="Preview the picture where the terminal can.")]

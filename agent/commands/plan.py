@@ -1,0 +1,121 @@
+"""``scenewright plan``: text in, a validated plan out; one prompt or a file of them."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.commands import options
+from agent.console import emit, emit_json, note, say, warn
+from agent.exits import ExitCode, Stop
+from agent.files import write_output
+
+if TYPE_CHECKING:
+    from agent.planner import Plan, Planner
+    from diffusion.layout import Layout
+
+
+def plan(
+    prompt: Annotated[str | None, typer.Argument(help="The scene in words.", show_default=False)] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="One prompt a line; - is standard input.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Also write the JSON there.", show_default=False),
+    ] = None,
+    planner: options.PlannerName = "auto",
+    llm_model: options.LlmModel = None,
+    seed: options.Seed = 0,
+    model: options.Model = "tiny",
+    width: options.Width = None,
+    height: options.Height = None,
+    json: options.Json = False,
+) -> None:
+    """Plan a scene: what is where, as a file that `render` draws and `check` compares with a picture.
+
+    With --file, a line that cannot be planned becomes "plan": null with its error, the others go on, and the exit code
+    is 2 (4 when the planner's service is unavailable). Blank lines hold no prompt: they are counted and passed over.
+    """
+    from agent.choose import choose_planner
+    from agent.models import canvas
+    from agent.scene_text import check_prompt
+
+    if (prompt is None) == (file is None):
+        raise Stop("give a prompt or --file FILE, one of the two: scenewright plan 'a red ball left of a blue cube'")
+    native = canvas(model)
+    size = (width or native[0], height or native[1])
+    chosen, line = choose_planner(planner, model=llm_model)
+    say(line)
+    if prompt is not None:
+        check_prompt(prompt)
+        made = chosen.plan(prompt, width=size[0], height=size[1], seed=seed)
+        _show_notes(made)
+        if output is not None:
+            write_output(output, (made.layout.to_json() + "\n").encode())
+        emit_json(made.layout.to_dict()) if json else show_layout(made.layout)
+    elif file is not None:
+        raise typer.Exit(_plan_lines(file, chosen, size, seed, output, json))
+
+
+def _plan_lines(
+    file: Path, planner: Planner, size: tuple[int, int], seed: int, output: Path | None, json: bool
+) -> ExitCode:
+    from agent.planner import PlannerError
+    from agent.scene_text import check_prompt, read_prompt_lines
+
+    prompts = read_prompt_lines(file)
+    if prompts.blank:
+        note(f"{prompts.source}: {prompts.blank} blank lines hold no prompt")
+    written: list[str] = []
+    failures: list[int] = []
+    for number, prompt in prompts.lines:
+        record: dict[str, object]
+        try:
+            made = planner.plan(check_prompt(prompt), width=size[0], height=size[1], seed=seed)
+            record = {"prompt": prompt, "plan": made.layout.to_dict(), "notes": list(made.notes)}
+            line = f"{number}: {len(made.layout.instances)} objects: {prompt}"
+        except (PlannerError, Stop) as error:
+            failures.append(error.exit_code)
+            record = {"prompt": prompt, "plan": None, "error": str(error)}
+            line = f"{number}: failed: {error}"
+            warn(f"{prompts.source}: line {number}: {error}")
+        emit_json(record, indent=None) if json else emit(line)
+        written.append(json_format.dumps(record, ensure_ascii=False) + "\n")
+    if output is not None:
+        write_output(output, "".join(written).encode())
+    if not failures:
+        return ExitCode.DONE
+    warn(f"{len(failures)} of {len(prompts.lines)} prompts failed")
+    return ExitCode(max(failures))
+
+
+def show_layout(layout: Layout) -> None:
+    """The plan as a table on standard output."""
+    from rich.table import Table
+
+    from agent.console import printable, results
+
+    table = Table("id", "what", "box x0 y0 x1 y1", "depth", box=None, header_style="bold", pad_edge=False)
+    for instance in layout:
+        box = instance.extent()
+        place = " ".join(f"{value:.2f}" for value in box.xyxy()) if box else "(points only)"
+        depth = "" if instance.depth is None else str(instance.depth)
+        table.add_row(*(printable(cell) for cell in (instance.id, instance.caption, place, depth)))
+    emit(f"{layout.caption}  ({layout.width} x {layout.height} pixels)")
+    if layout.background:
+        emit(f"background: {layout.background}")
+    if layout.negative_prompt:
+        emit(f"not: {layout.negative_prompt}")
+    results().print(table)
+
+
+def _show_notes(made: Plan) -> None:
+    for line in made.notes:
+        note(line)
+    if made.usage:
+        say("LLM tokens: " + ", ".join(f"{count} {kind}" for kind, count in made.usage.items()))

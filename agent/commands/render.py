@@ -1,0 +1,72 @@
+"""``scenewright render``: draw a plan."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.commands import options
+from agent.console import emit, emit_json, note, say
+
+
+def render(
+    plan: options.PlanFile,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The run's folder.", show_default=False)
+    ],
+    model: options.Model = "tiny",
+    seed: options.Seed = 0,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    alpha: options.Alpha = None,
+    mis: options.Mis = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+    show: options.Show = True,
+    json: options.Json = False,
+) -> None:
+    """Draw a plan: DIR gets plan.json, image.png and run.json. Nothing is checked here: see `check` and `generate`."""
+    from agent.commands.plan_file import read_plan
+    from agent.drawable import tiny_gaps
+    from agent.progress import step_bar
+    from agent.render import RenderSettings, load_renderer
+    from agent.run import RunFolder
+    from agent.show import preview
+
+    layout = read_plan(plan)
+    if model == "tiny":
+        gaps = tiny_gaps(layout)
+        for instance in gaps.objects:
+            note(f"{instance.id}: the bundled model was never trained on {instance.caption!r}: --model sd15 draws it")
+        for line in gaps.notes():
+            note(line)
+    settings = RenderSettings(steps, guidance, alpha, mis, device)
+    record = {
+        "command": "render",
+        "prompt": layout.caption,
+        "seed": seed,
+        "options": {"plan": str(plan), "model": model},
+    }
+    with RunFolder.create(output, record, overwrite=overwrite) as run:
+        run.save_plan(layout)
+        say(f"loading the model {model}")
+        with run.timed("load"):
+            renderer = load_renderer(model, settings)
+        run.record["model"] = renderer.describe()
+        with run.timed("render"), step_bar("drawing") as on_step:
+            image = renderer.render(layout, seed, on_step)
+        run.save_picture(layout, image, seed)
+        run.finish("done")
+    if show and not json:
+        preview(image, sys.stderr)
+    path = run.path / "image.png"
+    if json:
+        emit_json(
+            {"image": str(path), "plan": str(run.path / "plan.json"), "folder": str(run.path), "seed": seed}
+            | {"timings": run.record["timings"]}
+        )
+    else:
+        emit(str(path))

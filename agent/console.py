@@ -1,0 +1,77 @@
+"""What the command line says and where: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def emit(text: str) -> None:
+    """A line of result on standard output, escaped so that no text of a prompt can steer the terminal."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def emit_json(value: Any, *, indent: int | None = 2) -> None:
+    """JSON on standard output; ASCII escapes where the terminal's encoding is not a Unicode one."""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    text = json.dumps(value, ensure_ascii=not encoding.startswith("utf"), indent=indent, allow_nan=False)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    messages().print(printable(text))
+
+
+def note(text: str) -> None:
+    """Something that the person should know and need not act on."""
+    _marked("note", "cyan", text)
+
+
+def warn(text: str) -> None:
+    _marked("warning", "yellow", text)
+
+
+def fail(text: str) -> None:
+    _marked("error", "bold red", text)
+
+
+@functools.cache
+def messages() -> Console:
+    """The rich console on standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+
+@functools.cache
+def results() -> Console:
+    """The rich console on standard output, for tables."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def printable(text: str) -> str:
+    """The text with control and formatting characters and lone surrogates escaped; line ends stay."""
+    return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)
+
+
+def _steers(character: str) -> bool:
+    return character != "\n" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _marked(word: str, style: str, text: str) -> None:
+    from rich.text import Text
+
+    first, *rest = printable(text).split("\n")
+    messages().print(Text.assemble((f"{word}: ", style), first))
+    for line in rest:
+        messages().print(Text("  " + line))

@@ -1,0 +1,57 @@
+"""Files that are whole or not there: written under a temporary name beside the target, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from agent.exits import Stop
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes the file and creates its folder; a reader sees the old content or the new, never half. Raises OSError.
+
+    What is there and is no regular file (a pipe, /dev/null) is written to, not replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            stream.write(data)
+        return
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Writes a result to a file that the person named; Stop when it cannot be written."""
+    try:
+        write_bytes(path, data)
+    except OSError as error:
+        raise Stop(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of the file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,88 @@
+"""From a plan to a picture: loads a model once, then draws layouts with fixed settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.exits import ExitCode, Stop
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from diffusion.layout import Layout
+
+OnStep = Callable[[int, int], None]
+"""Called with (steps done, steps in all) after each denoising step."""
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What a person may set about the drawing; None is the model's own default."""
+
+    steps: int | None = None
+    guidance: float | None = None
+    alpha: float | None = None
+    mis: float | None = None
+    device: str = "auto"
+
+
+class Renderer:
+    """A loaded model with its settings."""
+
+    def __init__(self, model: str, pipeline: Any, settings: RenderSettings) -> None:
+        self.model = model
+        self._pipeline = pipeline
+        self._settings = settings
+
+    def render(self, layout: Layout, seed: int, on_step: OnStep | None = None) -> Image:
+        """The picture of the layout, of its size in pixels; the same seed gives the same picture on one machine."""
+        import torch
+
+        def after_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if on_step is not None:
+                on_step(step + 1, pipeline.num_timesteps)
+            return tensors
+
+        settings = self._settings
+        return self._pipeline(
+            layout,
+            num_inference_steps=settings.steps,
+            guidance_scale=settings.guidance,
+            alpha=settings.alpha,
+            mis=settings.mis,
+            # Noise drawn on the CPU is the same on every device.
+            generator=torch.Generator("cpu").manual_seed(seed),
+            callback_on_step_end=after_step,
+        ).images[0]
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON: the model, the device and the settings that were asked for."""
+        return {"model": self.model, **asdict(self._settings), "device": str(self._pipeline.device)}
+
+
+def load_renderer(model: str, settings: RenderSettings) -> Renderer:
+    """Loads a model by name or path; Stop with exit code 4 when it is not available."""
+    from diffusion.checkpoints import load_pipeline
+
+    try:
+        pipeline = load_pipeline(model, device=pick_device(settings.device))
+    except (OSError, ValueError) as error:
+        advice = "draw with the bundled model (--model tiny), or fetch it: see scenewright models"
+        raise Stop(f"--model {model} is not available: {error}\n{advice}", ExitCode.UNAVAILABLE) from error
+    pipeline.set_progress_bar_config(disable=True)
+    return Renderer(model, pipeline, settings)
+
+
+def pick_device(wanted: str) -> str:
+    """``auto`` is cuda, then mps, then cpu; Stop when a named device is not there."""
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(wanted.split(":")[0], False):
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise Stop(f"--device {wanted} is not there; this machine has: {there}", ExitCode.UNAVAILABLE)
+    return wanted
