@@ -7,14 +7,16 @@ import re
 from diffusion.tiny.vocabulary import COLOURS, TEXTURES, canonical_colour, canonical_texture, describe
 from eval.report import AttributeVerdict, Detection
 
-OTHER_COLOURS = frozenset("orange brown grey gold golden silver beige turquoise cyan magenta teal navy maroon tan".split())
+OTHER_COLOURS = frozenset(
+    ("orange", "brown", "grey", "gold", "silver", "beige", "turquoise", "cyan", "magenta", "teal", "navy", "maroon")
+)
 """Colours that people ask for and the tiny world lacks: wanted, and judged only by a detector that can name them."""
 
-_SPELLINGS = {"gray": "grey"}
+_SPELLINGS = {"gray": "grey", "golden": "gold"}
 
 
 def wanted_attributes(caption: str) -> dict[str, str]:
-    """The attributes that the caption of one thing names: ``{"colour": "red", "texture": "striped"}`` or a part of it."""
+    """The attributes that the caption of one thing names, such as ``{"colour": "red", "texture": "striped"}``."""
     read = describe(caption)
     others = (word for word in map(_spelled, re.findall(r"\w+", caption.lower())) if word in OTHER_COLOURS)
     wanted = {"colour": read.colour or next(others, None), "texture": read.texture}

@@ -21,7 +21,7 @@ class Detector(Protocol):
         ...
 
     def detect(self, image: Image.Image, queries: Sequence[str]) -> list[Detection]:
-        """What is in the image, duplicates removed. ``queries`` are nouns to look for; a closed vocabulary may find more."""
+        """What is in the image, duplicates removed. ``queries`` are the nouns to look for; it may find more kinds."""
         ...
 
 

@@ -51,9 +51,7 @@ def kind_of(category: str, kinds: frozenset[str] | None) -> str | None:
     return next((kind for normal, kind in sorted(by_name.items()) if same_noun(name, normal)), None)
 
 
-def compatible(
-    categories: Sequence[str], labels: Sequence[str], kinds: frozenset[str] | None
-) -> NDArray[np.bool_]:
+def compatible(categories: Sequence[str], labels: Sequence[str], kinds: frozenset[str] | None) -> NDArray[np.bool_]:
     """(N, M): whether each planned category and each detected label name the same kind of thing."""
     planned, found = ([kind_of(name, kinds) for name in names] for names in (categories, labels))
     rows = [[a is not None and b is not None and same_noun(a, b) for b in found] for a in planned]
@@ -61,7 +59,7 @@ def compatible(
 
 
 def same_noun(a: str, b: str) -> bool:
-    """Whether two nouns are the same but for case, spacing and number: ``same_noun("Dining  table", "dining tables")``."""
+    """Whether two nouns are the same but for case, spacing and number, as "Dining table" and "dining tables" are."""
     return _same(*sorted((_normal(a), _normal(b))))
 
 

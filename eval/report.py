@@ -6,9 +6,9 @@ Boxes are normalised xyxy, origin top left, as in the Layout. No torch, no numpy
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from diffusion.layout import Box
 
@@ -22,7 +22,7 @@ class Detection(_Record):
 
     box: Box
     label: str
-    score: float
+    score: Annotated[float, Field(ge=0.0, le=1.0)]
     colour: str | None = None
     texture: str | None = None
 
@@ -37,7 +37,11 @@ class AttributeVerdict(_Record):
 
 
 class InstanceVerdict(_Record):
-    """One planned instance against the picture. ``iou`` is 0 when missing; None when the plan gives no box or mask."""
+    """One planned instance against the picture.
+
+    ``iou`` is 0 when missing, and None when there is nothing to measure: the plan gives no box or mask, or the detector
+    does not know the kind.
+    """
 
     id: str
     category: str
@@ -49,24 +53,27 @@ class InstanceVerdict(_Record):
     score: float | None
     attributes: tuple[AttributeVerdict, ...] = ()
     landed: Box | None = None
-    """Where an unmatched thing of the same kind was found instead, for a missing instance; else None."""
+    """For a missing instance, where a thing of its kind was found instead that matches no other (it is in
+    ``unplanned`` too); else None."""
     accepted: bool
     reason: str
-    """One line that quotes what was measured, e.g. 'IoU 0.31, at least 0.50 needed'; 'ok' when accepted."""
+    """One line that quotes what was measured, e.g. 'IoU 0.31, at least 0.50 needed'; starts with 'ok' when accepted."""
 
 
 class FidelityReport(_Record):
-    """Image against plan. Scores count every planned instance with an extent; missing ones count 0."""
+    """Image against plan. Every planned instance with an extent that can be judged is scored, missing ones with 0."""
 
     detector: str
     box_convention: Literal["normalised xyxy"] = "normalised xyxy"
     instances: tuple[InstanceVerdict, ...]
     unplanned: tuple[Detection, ...]
+    """Every detection that matches no planned instance, the most confident first."""
     mean_iou: float | None
-    """Mean of the instances' IoU, missing as 0; None when no instance has an extent."""
+    """Mean of the instances' IoU, missing as 0; None when none is scored."""
     mean_iou_ci95: tuple[float, float] | None
+    """95 % bootstrap interval over the instances; None when fewer than two are scored."""
     scored: int
-    """The denominator of mean_iou and recall_50: planned instances with a box or a mask."""
+    """The denominator of mean_iou and recall_50: instances planned with a box or a mask, of a kind the detector knows."""
     recall_50: float | None
     unjudged: tuple[str, ...] = ()
     """Ids of instances whose category this detector does not know: not scored, never counted as found."""
