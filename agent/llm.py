@@ -99,7 +99,7 @@ class LLMPlanner:
         return self._converse(question, layout.width, layout.height, seed, read)
 
     def _converse(self, question: str, width: int, height: int, seed: int, read: Callable[[str], Plan]) -> Plan:
-        """The first answer that ``read`` takes; a LayoutError that it raises goes back to the model as the next message."""
+        """The first answer that ``read`` takes; a LayoutError of its own goes back as the next message."""
         deadline = Deadline(self.timeout)
         system = prompt_text("plan_system").render(width=width, height=height, max_instances=MAX_INSTANCES)
         messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": question}]
