@@ -73,7 +73,7 @@ class FidelityReport(_Record):
     mean_iou_ci95: tuple[float, float] | None
     """95 % bootstrap interval over the instances; None when fewer than two are scored."""
     scored: int
-    """The denominator of mean_iou and recall_50: instances planned with a box or a mask, of kinds the detector knows."""
+    """The denominator of mean_iou and recall_50: instances planned with a box or a mask, of kinds the detector has."""
     recall_50: float | None
     unjudged: tuple[str, ...] = ()
     """Ids of instances whose category this detector does not know: not scored, never counted as found."""
