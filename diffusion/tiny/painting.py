@@ -18,7 +18,7 @@ DESIGN_SIDE = 128
 
 _SHADE = {"black": (62, 62, 70), "white": (206, 210, 218), "yellow": (224, 172, 10), "pink": (232, 92, 156)}
 _LIGHT = {"black": (70, 70, 78), "white": (255, 255, 255)}
-_OUTLINE = {"black": (104, 104, 112), "white": (120, 124, 132), "yellow": (150, 112, 0), "pink": (160, 52, 104)}
+_OUTLINE = {"black": (86, 86, 94), "white": (132, 136, 144), "yellow": (150, 112, 0), "pink": (160, 52, 104)}
 _PATTERN = {"white": (66, 70, 82), "yellow": (104, 66, 8), "black": (214, 214, 218)}
 _FIXED = {
     Paint.DARK: (40, 36, 38),
@@ -86,7 +86,7 @@ def _silhouette(kind: str, width: int, height: int, mirrored: bool) -> NDArray[n
 
 
 def _decorate(paints: NDArray[np.uint8], texture: str, unit: float, rng: np.random.Generator) -> None:
-    """Paint the pattern over the thing's own colour; the colour keeps at least two thirds of it."""
+    """Paint the pattern over the thing's own colour; the colour keeps about three quarters of it."""
     if texture == "plain":
         return
     height, width = paints.shape
@@ -94,14 +94,14 @@ def _decorate(paints: NDArray[np.uint8], texture: str, unit: float, rng: np.rand
     y = (np.arange(height)[:, None] / period + rng.random()).astype(np.float32)
     x = (np.arange(width)[None, :] / period + rng.random()).astype(np.float32)
     if texture == "striped":
-        pattern = (y + x * rng.uniform(-0.2, 0.2)) % 1 < 0.3
+        pattern = (y + x * rng.uniform(-0.2, 0.2)) % 1 < 0.27
     elif texture == "checkered":
         cell = 1.12
         column, row = (x * cell) % 2, (y * cell) % 2
         pattern = ((column < 0.76) & (row < 0.76)) | ((column >= 1) & (column < 1.76) & (row >= 1) & (row < 1.76))
     elif texture == "dotted":
         row = np.floor(y)
-        pattern = ((x + 0.5 * (row % 2)) % 1 - 0.5) ** 2 + (y - row - 0.5) ** 2 < 0.078
+        pattern = ((x + 0.5 * (row % 2)) % 1 - 0.5) ** 2 + (y - row - 0.5) ** 2 < 0.07
     else:
         raise ValueError(f"texture {texture!r} is not one of plain, striped, dotted, checkered")
     own = (paints >= Paint.BODY) & (paints <= Paint.SHADE)

@@ -34,7 +34,7 @@ HELD_OUT: frozenset[tuple[str, str]] = frozenset(
 _COUNT_WEIGHTS = (0.18, 0.24, 0.22, 0.16, 0.1, 0.05, 0.03, 0.02)
 _LARGEST_SIDE = (0.7, 0.6, 0.52, 0.45, 0.4, 0.35, 0.31, 0.28)
 _SMALLEST_SIDE = 0.12
-_SMALLEST_TEXTURED_SIDE = 0.19
+_SMALLEST_TEXTURED_SIDE = 0.22
 _CAMOUFLAGE = {"grass": "green", "snow": "white", "night": "black", "sea": "blue", "forest": "green", "beach": "yellow"}
 _MARGIN = 0.008
 

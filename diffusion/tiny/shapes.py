@@ -127,7 +127,7 @@ def _fitted(*parts: tuple[Paint, Points], round: bool = False, mirrored: bool = 
 
 
 def _wheel(cx: float) -> Sequence[tuple[Paint, Points]]:
-    return (Paint.DARK, _ellipse(cx, 0.8, 0.105, 0.2)), (Paint.PALE, _ellipse(cx, 0.8, 0.045, 0.085))
+    return (Paint.DARK, _ellipse(cx, 0.81, 0.1, 0.19)), (Paint.PALE, _ellipse(cx, 0.81, 0.036, 0.068))
 
 
 SHAPES: dict[str, Shape] = {
@@ -172,8 +172,8 @@ SHAPES: dict[str, Shape] = {
             Paint.BODY,
             _points(0.03, 0.44, 0.2, 0.37, 0.82, 0.37, 0.96, 0.46, 1, 0.56, 1, 0.76, 0.97, 0.8, 0.02, 0.8, 0, 0.7),
         ),
-        (Paint.PALE, _points(0.29, 0.34, 0.37, 0.11, 0.47, 0.11, 0.47, 0.34)),
-        (Paint.PALE, _points(0.54, 0.34, 0.54, 0.11, 0.63, 0.11, 0.71, 0.34)),
+        (Paint.PALE, _points(0.3, 0.33, 0.37, 0.13, 0.46, 0.13, 0.46, 0.33)),
+        (Paint.PALE, _points(0.55, 0.33, 0.55, 0.13, 0.63, 0.13, 0.7, 0.33)),
         (Paint.SHADE, _rectangle(0.01, 0.68, 0.99, 0.8)),
         *_wheel(0.24),
         *_wheel(0.76),
