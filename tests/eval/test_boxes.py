@@ -23,8 +23,8 @@ def pixel_boxes(draw, most=4):
     return np.array([one() for _ in range(draw(st.integers(1, most)))], dtype=float)
 
 
-unit = st.floats(0, 1, allow_nan=False)
-unit_boxes = st.tuples(unit, unit, unit, unit).filter(lambda b: b[0] < b[2] and b[1] < b[3])
+span = st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted)
+unit_boxes = st.tuples(span, span).map(lambda spans: [spans[0][0], spans[1][0], spans[0][1], spans[1][1]])
 
 
 def filled(box):
