@@ -197,11 +197,11 @@ class Chat:
                     "Check OPENAI_BASE_URL; it usually ends in /v1."
                 ) from None
             raise errors.ServerFailing(f"{self.server} sent a malformed chat completion.") from None
+        for kind, tokens in completion.usage.counts().items() if completion.usage else ():
+            usage[kind] = usage.get(kind, 0) + tokens
         if not completion.choices:
-            said = f": {self._quote(str(completion.error))}" if completion.error else ""
-            raise errors.AnswerEmpty(
-                f"{self.server} answered without any choice{said}. Try again or use another model."
-            )
+            said = f" ({self._quote(str(completion.error))})" if completion.error else ""
+            raise errors.AnswerEmpty(f"{self.server} answered without a choice{said}. Try again or use another model.")
         choice = completion.choices[0]
         message, text = choice.message, choice.message.text()
         if message.refusal:

@@ -127,11 +127,11 @@ def only_object(text: str) -> str:
     """The one JSON object of an answer, as text; LayoutError when there is none, or more around it than prose."""
     text = after_thinking(text)
     start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
+    if start < 0:
         raise LayoutError(f"{SOURCE}: the answer holds no JSON object")
     if text[:start].rstrip().endswith("["):
         raise LayoutError(f"{SOURCE}: the answer is a JSON list; exactly one JSON object is wanted")
-    return text[start : end + 1]
+    return text[start : end + 1] if end > start else text[start:]
 
 
 def after_thinking(text: str) -> str:
