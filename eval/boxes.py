@@ -17,13 +17,18 @@ def as_array(boxes: Iterable[Box]) -> Floats:
     return np.array([box.xyxy() for box in boxes], dtype=np.float64).reshape(-1, 4)
 
 
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two Layout boxes, in [0, 1]."""
+    return float(pairwise_iou([a.xyxy()], [b.xyxy()])[0, 0])
+
+
 def area(boxes: ArrayLike) -> Floats:
     """(N,) areas of (N, 4) xyxy boxes; an empty or inverted box has area 0."""
     boxes = _boxes(boxes)
     return np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None), axis=1)
 
 
-def intersection(a: ArrayLike, b: ArrayLike) -> Floats:
+def pairwise_intersection(a: ArrayLike, b: ArrayLike) -> Floats:
     """(N, M) areas shared by each of (N, 4) and each of (M, 4) xyxy boxes."""
     a, b = _boxes(a), _boxes(b)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -31,21 +36,21 @@ def intersection(a: ArrayLike, b: ArrayLike) -> Floats:
     return np.prod(np.clip(high - low, 0.0, None), axis=2)
 
 
-def iou(a: ArrayLike, b: ArrayLike) -> Floats:
+def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Floats:
     """(N, M) intersection over union of (N, 4) and (M, 4) xyxy boxes, in [0, 1].
 
     Both arguments in the same unit: scaling both axes' unit does not change the result, so the IoU of normalised boxes
     is the IoU in pixels. Two boxes without area have IoU 0.
 
-    >>> iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [0, 0, 2, 2]]).round(3).tolist()
+    >>> pairwise_iou([[0, 0, 2, 2]], [[1, 0, 3, 2], [0, 0, 2, 2]]).round(3).tolist()
     [[0.333, 1.0]]
     """
-    shared = intersection(a, b)
+    shared = pairwise_intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - shared
     return np.minimum(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0), 1.0)
 
 
-def centre_distance(a: ArrayLike, b: ArrayLike) -> Floats:
+def pairwise_distance(a: ArrayLike, b: ArrayLike) -> Floats:
     """(N, M) Euclidean distances between the centres of (N, 4) and (M, 4) xyxy boxes, in the boxes' unit."""
     a, b = _boxes(a), _boxes(b)
     centres_a, centres_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from diffusion.layout import Box, Instance, Layout
 from eval.attributes import judge_attributes
-from eval.boxes import as_array, centre_distance, iou, share_inside
+from eval.boxes import as_array, pairwise_distance, pairwise_iou, share_inside
 from eval.detectors import Detector
 from eval.intervals import bootstrap_ci95
 from eval.matching import assign, compatible, kind_of
@@ -110,7 +110,7 @@ class _Scene:
         self.inside: NDArray[np.float64] = np.zeros(self.same_kind.shape)
         for row, (instance, extent) in enumerate(zip(instances, self.extents, strict=True)):
             if extent is not None:
-                self.iou[row] = iou([extent.xyxy()], self.boxes)[0]
+                self.iou[row] = pairwise_iou([extent.xyxy()], self.boxes)[0]
             elif (points := _points(instance)) and len(detections):
                 self.inside[row] = share_inside(points, self.boxes)
         self.matched: dict[int, int] = {}
@@ -128,7 +128,7 @@ class _Scene:
         for row, column in np.argwhere(self._free(self.same_kind)):
             extent, points = self.extents[row], _points(self.instances[row])
             wanted = [extent.xyxy()] if extent else [(point.x, point.y, point.x, point.y) for point in points]
-            distance = centre_distance(wanted, self.boxes[[column]]).min()
+            distance = pairwise_distance(wanted, self.boxes[[column]]).min()
             wrong = any(verdict.ok is False for verdict in self.attributes(row, column))
             weights[row, column] = (1.0 if wrong else 10.0) + (1.5 - distance)
         return dict(assign(weights))

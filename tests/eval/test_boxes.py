@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusion.layout import Box, Point
-from eval.boxes import area, as_array, centre_distance, intersection, iou, share_inside
+from eval.boxes import area, as_array, iou, pairwise_distance, pairwise_intersection, pairwise_iou, share_inside
 
 SIDE = 12
 
@@ -40,46 +40,51 @@ def test_areas_intersections_and_iou_agree_with_counted_pixels(a, b):
         assert area(a)[i] == filled(one).sum()
         for j, other in enumerate(b):
             shared, union = (filled(one) & filled(other)).sum(), (filled(one) | filled(other)).sum()
-            assert intersection(a, b)[i, j] == shared
-            assert iou(a, b)[i, j] == pytest.approx(shared / union)
+            assert pairwise_intersection(a, b)[i, j] == shared
+            assert pairwise_iou(a, b)[i, j] == pytest.approx(shared / union)
 
 
 @given(st.lists(unit_boxes, max_size=4), st.lists(unit_boxes, max_size=4))
 def test_iou_is_symmetric_and_between_0_and_1(a, b):
-    overlaps = iou(a, b)
+    overlaps = pairwise_iou(a, b)
     assert overlaps.shape == (len(a), len(b))
-    assert np.array_equal(overlaps, iou(b, a).T)
+    assert np.array_equal(overlaps, pairwise_iou(b, a).T)
     assert ((overlaps >= 0) & (overlaps <= 1)).all()
 
 
 @given(pixel_boxes(), pixel_boxes(), st.floats(0.1, 50), st.floats(0.1, 50))
 def test_iou_of_normalised_boxes_is_the_iou_in_pixels_of_any_canvas(a, b, width, height):
     scale = np.array([width, height, width, height])
-    assert np.allclose(iou(a * scale, b * scale), iou(a, b))
+    assert np.allclose(pairwise_iou(a * scale, b * scale), pairwise_iou(a, b))
 
 
 @given(pixel_boxes())
 def test_a_box_is_itself_and_nothing_else_is(a):
-    overlaps = iou(a, a)
+    overlaps = pairwise_iou(a, a)
     same = (a[:, None] == a[None]).all(axis=2)
     assert ((overlaps == 1) == same).all()
 
 
 def test_known_values():
-    assert iou([[0, 0, 2, 2]], [[1, 1, 3, 3], [0, 0, 2, 1], [2, 0, 4, 2], [5, 5, 6, 6]])[0] == pytest.approx(
+    assert pairwise_iou([[0, 0, 2, 2]], [[1, 1, 3, 3], [0, 0, 2, 1], [2, 0, 4, 2], [5, 5, 6, 6]])[0] == pytest.approx(
         [1 / 7, 1 / 2, 0, 0]
     )
 
 
+def test_two_layout_boxes_have_one_number():
+    a, b = Box(x0=0.0, y0=0.0, x1=0.5, y1=0.5), Box(x0=0.25, y0=0.25, x1=0.75, y1=0.75)
+    assert iou(a, b) == pytest.approx(1 / 7)
+
+
 def test_boxes_without_area_overlap_nothing_and_divide_by_nothing():
     with np.errstate(all="raise"):
-        assert iou([[1, 1, 1, 1], [2, 2, 1, 1]], [[1, 1, 1, 1], [0, 0, 3, 3]]).tolist() == [[0, 0], [0, 0]]
+        assert pairwise_iou([[1, 1, 1, 1], [2, 2, 1, 1]], [[1, 1, 1, 1], [0, 0, 3, 3]]).tolist() == [[0, 0], [0, 0]]
 
 
 def test_layout_boxes_become_rows_and_no_boxes_no_rows():
     assert as_array([Box(x0=0.1, y0=0.2, x1=0.3, y1=0.9)]).tolist() == [[0.1, 0.2, 0.3, 0.9]]
     assert as_array([]).shape == (0, 4)
-    assert iou([], [[0, 0, 1, 1]]).shape == (0, 1)
+    assert pairwise_iou([], [[0, 0, 1, 1]]).shape == (0, 1)
 
 
 @pytest.mark.parametrize("wrong", [[0.1, 0.2, 0.3, 0.4], [[0.1, 0.2, 0.3]], [[[0, 0, 1, 1]]]])
@@ -88,8 +93,8 @@ def test_another_shape_is_refused(wrong):
         area(wrong)
 
 
-def test_centre_distance_is_between_centres():
-    assert centre_distance([[0, 0, 2, 2]], [[3, 4, 5, 6], [0, 0, 2, 2]]).tolist() == [[5, 0]]
+def test_distance_is_between_centres():
+    assert pairwise_distance([[0, 0, 2, 2]], [[3, 4, 5, 6], [0, 0, 2, 2]]).tolist() == [[5, 0]]
 
 
 def test_share_inside_counts_points_edges_included():
