@@ -16,6 +16,9 @@ from agent.exits import DEBUG_VARIABLE, EXIT_CODES, flush_standard_output, guard
 class _Commands(TyperGroup):
     """Every way out of a command goes through ``guarded``: one message, one documented exit code, no traceback."""
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        return guarded(lambda: super(_Commands, self).make_context(*args, **options))
+
     def invoke(self, ctx: Any) -> Any:
         return guarded(lambda: super(_Commands, self).invoke(ctx))
 

@@ -45,10 +45,14 @@ def fail(text: str) -> None:
 
 @functools.cache
 def messages() -> Console:
-    """The rich console on standard error."""
+    """The rich console on standard error; a run goes on when nobody reads its messages any more."""
     from rich.console import Console
 
-    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True, emoji=False)
+    class Messages(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+
+    return Messages(stderr=True, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
 @functools.cache

@@ -67,10 +67,11 @@ def guarded(command: Callable[[], Result]) -> Result:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return command()
-    except (SystemExit, BrokenPipeError):
-        raise
     except BaseException as error:
-        if is_framework_exit(error):
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            # The reader of standard output has seen enough, as in ``| head``; rich makes a SystemExit of it.
+            raise SystemExit(ExitCode.DONE) from None
+        if isinstance(error, SystemExit) or is_framework_exit(error):
             raise
         raise SystemExit(report(error)) from None
 

@@ -18,6 +18,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,8 +31,8 @@ from agent.files import sha256, write_bytes, write_text
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from agent.loop import Discarded, Round
     from diffusion.layout import Layout
-    from eval.report import FidelityReport
 
 State = Literal["running", "done", "not_accepted", "interrupted", "failed"]
 
@@ -65,6 +66,8 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path, record: dict[str, Any], *, overwrite: bool) -> RunFolder:
         """Makes the folder; Stop when it holds a run already and ``overwrite`` is off, or cannot be written."""
+        if path.exists() and not path.is_dir():
+            raise Stop(f"{path}: not a folder; -o names the folder that the run is kept in")
         try:
             path.mkdir(parents=True, exist_ok=True)
             taken = [name for name in (*OWN_FILES, "rounds") if (path / name).exists()]
@@ -100,44 +103,41 @@ class RunFolder:
     def save_plan(self, layout: Layout, folder: Path | None = None) -> None:
         write_text((folder or self.path) / "plan.json", layout.to_json() + "\n")
 
-    def save_round(
-        self,
-        number: int,
-        layout: Layout,
-        image: Image,
-        report: FidelityReport,
-        *,
-        seed: int,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        """Writes ``rounds/NN`` and its line in run.json; rounds count from 1."""
-        folder = self.path / "rounds" / f"{number:02d}"
+    def save_round(self, drawn: Round) -> None:
+        """Writes ``rounds/NN`` and its entry in run.json."""
+        report, layout = drawn.report, drawn.plan.layout
+        folder = self._round_folder(drawn.number)
         self.save_plan(layout, folder)
-        write_bytes(folder / "image.png", png_bytes(image, self._picture_text(layout, seed)))
+        write_bytes(folder / "image.png", png_bytes(drawn.image, self._picture_text(layout, drawn.seed)))
         write_text(folder / "report.json", report.to_json() + "\n")
-        self.record["rounds"].append(
-            {
-                "round": number,
-                "folder": f"rounds/{number:02d}",
-                "seed": seed,
-                "accepted": report.accepted,
-                "mean_iou": report.mean_iou,
-                "scored": report.scored,
-                "reasons": list(report.reasons),
-                "notes": list(notes),
-            }
+        self._add_round(
+            drawn.number,
+            drawn=True,
+            seed=drawn.seed,
+            accepted=report.accepted,
+            mean_iou=report.mean_iou,
+            scored=report.scored,
+            reasons=list(report.reasons),
+            notes=list(drawn.plan.notes),
+            seconds={phase: round(seconds, 3) for phase, seconds in asdict(drawn.timings).items()},
         )
-        self.save()
 
-    def save_best(self, number: int, layout: Layout, image: Image, report: FidelityReport, *, seed: int) -> None:
+    def save_discarded(self, discarded: Discarded) -> None:
+        """Writes the plan of a round that was not drawn, if there is one, and the round's entry in run.json."""
+        if discarded.plan is not None:
+            self.save_plan(discarded.plan.layout, self._round_folder(discarded.number))
+        self._add_round(discarded.number, drawn=False, reasons=[discarded.reason])
+
+    def save_best(self, drawn: Round) -> None:
         """Makes this round's plan, picture, overlay and report the run's own."""
         from eval.overlay import draw_overlay
 
+        layout = drawn.plan.layout
         self.save_plan(layout)
-        self.save_picture(layout, image, seed)
-        write_bytes(self.path / "overlay.png", png_bytes(draw_overlay(image, layout, report), {}))
-        write_text(self.path / "report.json", report.to_json() + "\n")
-        self.record["best_round"] = number
+        self.save_picture(layout, drawn.image, drawn.seed)
+        write_bytes(self.path / "overlay.png", png_bytes(draw_overlay(drawn.image, layout, drawn.report), {}))
+        write_text(self.path / "report.json", drawn.report.to_json() + "\n")
+        self.record["best_round"] = drawn.number
         self.save()
 
     def save_picture(self, layout: Layout, image: Image, seed: int) -> None:
@@ -181,6 +181,14 @@ class RunFolder:
             warn(f"what was done so far is in {self.path}")
         if defect is not None:
             raise defect from error
+
+    def _round_folder(self, number: int) -> Path:
+        return self.path / "rounds" / f"{number:02d}"
+
+    def _add_round(self, number: int, **entry: Any) -> None:
+        folder = self._round_folder(number).relative_to(self.path).as_posix()
+        self.record["rounds"].append({"round": number, "folder": folder, **entry})
+        self.save()
 
     def _picture_text(self, layout: Layout, seed: int) -> dict[str, str]:
         return {

@@ -2,9 +2,210 @@
 
 from __future__ import annotations
 
-from agent.exits import Stop
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.commands import options
+from agent.console import emit, emit_json, note, say
+from agent.exits import ExitCode, Stop
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from agent.loop import Event, LoopResult, Planned
+    from agent.render import Renderer, RenderSettings
+    from agent.run import RunFolder
+    from diffusion.layout import Layout
+    from eval.detectors import Detector
+    from eval.report import FidelityReport
 
 
-def generate(prompt: str) -> None:
-    """Plan, draw, check and replan until the picture is accepted or the rounds are used up."""
-    raise Stop("not here yet")
+def generate(
+    prompt: Annotated[str, typer.Argument(help="The scene in words.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="The run's folder; runs/<time>-<words> when not given."),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=99, help="At most so many pictures are drawn.")] = 3,
+    planner: options.PlannerName = "auto",
+    llm_model: options.LlmModel = None,
+    model: options.Model = "tiny",
+    detector: options.Detector = "tiny",
+    seed: options.Seed = 0,
+    width: options.Width = None,
+    height: options.Height = None,
+    steps: options.Steps = None,
+    guidance: options.Guidance = None,
+    alpha: options.Alpha = None,
+    mis: options.Mis = None,
+    device: options.Device = "auto",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Draw with the bundled model also what it was never trained on.")
+    ] = False,
+    overwrite: options.Overwrite = False,
+    show: options.Show = True,
+    json: options.Json = False,
+) -> None:
+    """Plan, draw, check and replan until the picture is accepted or the rounds are used up.
+
+    The run's folder holds the best round (image.png, overlay.png, plan.json, report.json), all rounds, and run.json.
+    """
+    from agent.choose import choose_planner
+    from agent.loop import run_loop
+    from agent.models import canvas
+    from agent.render import RenderSettings
+    from agent.run import RunFolder, default_folder
+    from agent.scene_text import check_prompt
+    from agent.show import preview
+
+    check_prompt(prompt)
+    native = canvas(model)
+    size = (width or native[0], height or native[1])
+    chosen, line = choose_planner(planner, model=llm_model)
+    say(line)
+    settings = RenderSettings(steps, guidance, alpha, mis, device)
+    record = {
+        "command": "generate",
+        "prompt": prompt,
+        "seed": seed,
+        "options": {
+            "planner": planner,
+            "llm_model": llm_model,
+            "model": model,
+            "detector": detector,
+            "rounds": rounds,
+            "width": size[0],
+            "height": size[1],
+            "anyway": anyway,
+            **asdict(settings),
+        },
+        "planner": {"name": chosen.name, "chosen": line, "notes": [], "usage": {}},
+    }
+    with RunFolder.create(output or default_folder(prompt), record, overwrite=overwrite) as run:
+        story = _Story(run, prompt, model, detector, settings, anyway)
+        result = run_loop(
+            prompt,
+            chosen,
+            story.draw,
+            story.check,
+            rounds=rounds,
+            seed=seed,
+            width=size[0],
+            height=size[1],
+            on_event=story.tell,
+        )
+        run.finish("done" if result.accepted else "not_accepted")
+    if json:
+        emit_json(run.record)
+    else:
+        if show:
+            preview(result.best.image, sys.stderr)
+        _show_result(run, result)
+    raise typer.Exit(ExitCode.DONE if result.accepted else ExitCode.NOT_ACCEPTED)
+
+
+class _Story:
+    """What the loop draws and checks with, loaded when the first plan is there, and what it tells as it goes."""
+
+    def __init__(
+        self, run: RunFolder, prompt: str, model: str, detector: str, settings: RenderSettings, anyway: bool
+    ) -> None:
+        self._run, self._prompt, self._anyway = run, prompt, anyway
+        self._model, self._detector_name, self._settings = model, detector, settings
+        self._renderer: Renderer | None = None
+        self._detector: Detector | None = None
+        self._round = 1
+
+    def draw(self, layout: Layout, seed: int) -> Image:
+        from agent.progress import step_bar
+
+        assert self._renderer is not None
+        with self._run.timed("render"), step_bar(f"round {self._round}: drawing") as on_step:
+            return self._renderer.render(layout, seed, on_step)
+
+    def check(self, layout: Layout, image: Image) -> FidelityReport:
+        from eval.fidelity import check
+
+        assert self._detector is not None
+        with self._run.timed("check"):
+            return check(layout, image, self._detector)
+
+    def tell(self, event: Event) -> None:
+        """Keeps the run's folder up to date with the loop, and the person informed."""
+        from agent.loop import Discarded, Finished, Planned
+
+        if isinstance(event, Planned):
+            self._planned(event)
+        elif isinstance(event, Finished):
+            drawn = event.round
+            self._run.save_round(drawn)
+            if event.result.best is drawn:
+                self._run.save_best(drawn)
+            say(f"round {drawn.number}: {_verdict(drawn.report)}")
+        elif isinstance(event, Discarded):
+            self._run.save_discarded(event)
+            say(f"round {event.number}: not drawn: {event.reason}")
+
+    def _planned(self, event: Planned) -> None:
+        self._round = event.number
+        objects = len(event.plan.layout.instances)
+        say(f"round {event.number}: planned {objects} object{'' if objects == 1 else 's'}")
+        for line in event.plan.notes:
+            note(line)
+        told: dict[str, Any] = self._run.record["planner"]
+        told["notes"] += event.plan.notes
+        for kind, count in event.plan.usage.items():
+            told["usage"][kind] = told["usage"].get(kind, 0) + count
+        if event.number == 1:
+            self._run.save_plan(event.plan.layout)
+            self._refuse_what_the_model_cannot_draw(event.plan.layout)
+            self._load()
+
+    def _refuse_what_the_model_cannot_draw(self, layout: Layout) -> None:
+        from agent.drawable import refusal, tiny_gaps
+
+        if self._model != "tiny":
+            return
+        gaps = tiny_gaps(layout)
+        if gaps.objects and not self._anyway:
+            command = shlex.join(["scenewright", "generate", self._prompt, "--model", "sd15"])
+            plan = f"the plan is in {self._run.path / 'plan.json'}"
+            raise Stop(f"{refusal(gaps, command)}\n{plan}", ExitCode.UNAVAILABLE)
+        lines = [
+            *(f"{instance.id}: drawn although the bundled model was never trained on it" for instance in gaps.objects),
+            *gaps.notes(),
+        ]
+        for line in lines:
+            note(line)
+        self._run.record["model_notes"] = lines
+
+    def _load(self) -> None:
+        from agent.render import load_renderer
+        from eval.detectors import load_detector
+
+        say(f"loading the model {self._model} and the detector {self._detector_name}")
+        with self._run.timed("load"):
+            self._renderer = load_renderer(self._model, self._settings)
+            self._detector = load_detector(self._detector_name)
+        self._run.record["renderer"] = self._renderer.describe()
+
+
+def _verdict(report: FidelityReport) -> str:
+    score = "" if report.mean_iou is None else f", mean IoU {report.mean_iou:.2f} over {report.scored}"
+    if report.accepted:
+        return f"accepted{score}"
+    return f"not accepted{score}: {'; '.join(report.reasons)}"
+
+
+def _show_result(run: RunFolder, result: LoopResult) -> None:
+    best = result.best
+    emit(
+        f"{_verdict(best.report)} (round {best.number} of {len(run.record['rounds'])}, detector {best.report.detector})"
+    )
+    for what, name in (("picture", "image.png"), ("overlay", "overlay.png"), ("report", "report.json")):
+        emit(f"{what:8} {run.path / name}")
