@@ -13,14 +13,13 @@ computed once a picture: they depend on no timestep.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
-from torch import nn
-from torch.nn import functional
-
 from diffusers.models.attention import GatedSelfAttentionDense
+from torch.nn import functional
 
 MaskAxes = Literal["xy", "official"]
 
@@ -46,6 +45,20 @@ class InstanceTokens:
     def at_scale(self, scale: float) -> InstanceTokens:
         """The same tokens, keys and masks at another strength."""
         return replace(self, scale=scale)
+
+    @staticmethod
+    def cat(parts: Sequence[InstanceTokens]) -> InstanceTokens:
+        """One batch of several; keys and masks that are known already are joined, not computed again."""
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        joined = InstanceTokens(
+            torch.cat([part.tokens for part in parts]),
+            None if first.cells is None else torch.cat([part.cells for part in parts]),
+            first.scale,
+        )
+        joined._masks.update({size: torch.cat([part._masks[size] for part in parts]) for size in first._masks})
+        return joined
 
     def mask(self, visual_tokens: int) -> torch.Tensor | None:
         """(B, 1, L, L + T) bool, True where a visual token may attend; None where this resolution is not masked."""

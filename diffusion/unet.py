@@ -1,6 +1,6 @@
 """The InstanceDiffusion UNet: diffusers' UNet2DConditionModel with UniFusion, gated instance attention and ScaleU.
 
-The miniature and SD 1.5 differ in configuration only. Keys and shapes of the state dict are those of the diffusers port.
+The miniature and SD 1.5 differ in configuration only. The state dict's keys and shapes are those of the diffusers port.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  (diffusers
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
+from diffusion.conditions import Slots
 from diffusion.gated_attention import GatedInstanceAttention, InstanceTokens, MaskAxes, box_cells
 from diffusion.scaleu import ScaleUHook
 from diffusion.unifusion import Grounding, UniFusion
@@ -77,6 +78,11 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
             self.register_parameter(f"scaleu_b_{index}", nn.Parameter(torch.zeros(width)))
             self.register_parameter(f"scaleu_s_{index}", nn.Parameter(torch.zeros(1)))
             resnet.register_forward_pre_hook(ScaleUHook(self, index))
+
+    @property
+    def slots(self) -> Slots:
+        """What a Grounding for this network must look like."""
+        return Slots.of(self.position_net)
 
     def _set_pos_net_if_use_gligen(self, attention_type: str, cross_attention_dim: Any) -> None:
         """UniFusion takes the place of GLIGEN's box encoder."""

@@ -52,13 +52,25 @@ class Grounding:
         zeros = {f.name: torch.zeros_like(getattr(self, f.name)) for f in fields(self) if f.name != "uses"}
         return Grounding(**zeros, uses=self.uses)
 
+    def only(self, slot: int) -> Grounding:
+        """The instance of that slot alone, in slot 0."""
+
+        def alone(tensor: torch.Tensor) -> torch.Tensor:
+            moved = torch.zeros_like(tensor)
+            moved[:, 0] = tensor[:, slot]
+            return moved
+
+        return Grounding(
+            **{f.name: alone(getattr(self, f.name)) for f in fields(self) if f.name != "uses"}, uses=self.uses
+        )
+
     @staticmethod
     def cat(parts: Sequence[Grounding]) -> Grounding:
         return Grounding(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Grounding)})
 
 
 def fourier_embed(values: torch.Tensor) -> torch.Tensor:
-    """Fourier code of the last axis: for f_k = 100^(k/16), k = 0..15: sin(f_k v), cos(f_k v). (..., d) -> (..., 32 d)."""
+    """Fourier code of the last axis, (..., d) -> (..., 32 d): sin(f_k v), then cos(f_k v), for f_k = 100^(k/16), k < 16."""
     exponents = torch.arange(FOURIER_FREQUENCIES, dtype=torch.float32, device=values.device) / FOURIER_FREQUENCIES
     angles = FOURIER_BASE**exponents * values.float().unsqueeze(-1)
     code = torch.stack((angles.sin(), angles.cos()), dim=-1)  # (..., d, 16, 2)

@@ -1,0 +1,159 @@
+"""Layout to tensors: what UniFusion and the instance mask read of a plan.
+
+The published pre-processing, per instance: a missing point is the box's centre, scribbles hold 20 points sorted by their
+distance to the origin, a mask becomes 256 polygon points (interior and contour) and a segmentation map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from diffusion.layout import Instance, Layout, LayoutError, Mask
+from diffusion.masks import mask_to_array
+from diffusion.unifusion import Grounding, UniFusion
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The sizes that a model's UniFusion was built with."""
+
+    max_instances: int
+    text_dim: int
+    scribble_points: int
+    polygon_points: int
+    map_size: int
+
+    @classmethod
+    def of(cls, net: UniFusion) -> Slots:
+        return cls(net.max_instances, net.text_dim, net.scribble_points, net.polygon_points, net.map_size)
+
+
+def ground(layout: Layout, text: torch.Tensor, slots: Slots, *, seed: int = 0) -> Grounding:
+    """The Grounding of one picture, on the CPU in float32.
+
+    text: (n, text_dim) pooled text embeddings of the layout's instances, in order. seed: for the points that are drawn
+    inside masks. Formats that no instance has are off; boxes are off when no instance has a box or a mask.
+    Raises LayoutError when the model has fewer slots than the layout has instances.
+    """
+    count = len(layout.instances)
+    if count > slots.max_instances:
+        raise LayoutError(
+            f"the plan has {count} instances, but this model draws at most {slots.max_instances}: remove some"
+        )
+    parts = [_locate(instance, layout, slots, np.random.default_rng([seed, i])) for i, instance in enumerate(layout)]
+
+    def column(name: str, *shape: int) -> torch.Tensor:
+        filled = torch.zeros(1, slots.max_instances, *shape)
+        for i, part in enumerate(parts):
+            filled[0, i] = torch.from_numpy(np.asarray(part[name], dtype=np.float32))
+        return filled
+
+    valid = torch.zeros(1, slots.max_instances)
+    valid[0, :count] = 1
+    embeddings = torch.zeros(1, slots.max_instances, slots.text_dim)
+    embeddings[0, :count] = text.detach().float().cpu()
+    boxed = any(instance.extent() for instance in layout)
+    scribbled = any(instance.scribble for instance in layout)
+    masked = any(instance.mask for instance in layout)
+    return Grounding(
+        valid=valid,
+        text=embeddings,
+        boxes=column("box", 4),
+        points=column("point", 2),
+        scribbles=column("scribble", 2 * slots.scribble_points),
+        polygons=column("polygon", 2 * slots.polygon_points),
+        maps=column("map", slots.map_size, slots.map_size),
+        uses=torch.tensor([[boxed or not count, True, scribbled, masked]]),
+    )
+
+
+def _locate(instance: Instance, layout: Layout, slots: Slots, random: np.random.Generator) -> dict[str, np.ndarray]:
+    size = slots.map_size
+    found = {
+        "box": np.zeros(4),
+        "scribble": np.zeros(2 * slots.scribble_points),
+        "polygon": np.zeros(2 * slots.polygon_points),
+        "map": np.zeros((size, size)),
+    }
+    extent = instance.extent()
+    if extent is not None:
+        found["box"] = np.array(extent.xyxy())
+    if instance.mask is not None:
+        pixels = _pixels(instance.mask, layout)
+        found["polygon"] = polygon_points(pixels, slots.polygon_points, random).ravel()
+        found["map"] = resize_nearest(pixels, size)
+    if instance.scribble is not None:
+        drawn = np.array([(p.x, p.y) for p in instance.scribble.points])
+        found["scribble"] = spread(by_distance(drawn), slots.scribble_points).ravel()
+    elif instance.mask is not None:
+        found["scribble"] = scribble_points(pixels, slots.scribble_points, random).ravel()
+    if instance.point is not None:
+        found["point"] = np.array([instance.point.x, instance.point.y])
+    elif extent is not None:
+        found["point"] = np.array([extent.center.x, extent.center.y])
+    else:
+        found["point"] = found["scribble"].reshape(-1, 2)[slots.scribble_points // 2]
+    return found
+
+
+def _pixels(mask: Mask, layout: Layout) -> np.ndarray:
+    pixels = mask_to_array(mask, layout.height, layout.width)
+    if not pixels.any():
+        raise LayoutError("a mask's polygons cover no pixel of the canvas: draw them larger or leave the mask out")
+    return pixels
+
+
+def scribble_points(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """(H, W) bool -> (count, 2) normalised x, y: foreground pixels drawn at random, sorted by distance to the origin."""
+    rows, columns = np.nonzero(pixels)
+    chosen = random.choice(len(rows), count, replace=len(rows) < count)
+    points = np.stack((columns[chosen], rows[chosen]), axis=1)
+    return by_distance(points) / pixels.shape[::-1]
+
+
+def polygon_points(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """(H, W) bool -> (count, 2) normalised x, y: half inside the mask, half on its contours, sorted by distance.
+
+    The published recipe: contours of the mask padded by one pixel, at level 0, whose padding is not subtracted again;
+    interior pixels at even steps of their order by distance to the centre.
+    """
+    points = np.concatenate((_interior(pixels, count // 2, random), _contour(pixels, count - count // 2)))
+    return np.minimum(by_distance(points) / pixels.shape[::-1], 1.0)
+
+
+def _interior(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    rows, columns = np.nonzero(pixels)
+    points = np.stack((columns, rows), axis=1).astype(float)
+    if len(points) < count:
+        return points[random.integers(len(points), size=count)]
+    order = np.argsort(np.linalg.norm(points - points.mean(0), axis=1), kind="stable")
+    step = len(points) // count
+    return points[order[np.arange(count) * step + step // 2]]
+
+
+def _contour(pixels: np.ndarray, count: int) -> np.ndarray:
+    from skimage.measure import approximate_polygon, find_contours
+
+    contours = [approximate_polygon(c, 0) for c in find_contours(np.pad(pixels, 1).astype(float), 0)]
+    points = np.concatenate([c[:, ::-1] for c in contours if len(c) >= 3]).clip(min=0)
+    return spread(points, count)
+
+
+def by_distance(points: np.ndarray) -> np.ndarray:
+    """Points sorted by their distance to the origin; equal distances keep their order."""
+    return points[np.argsort(np.linalg.norm(points, axis=1), kind="stable")]
+
+
+def spread(points: np.ndarray, count: int) -> np.ndarray:
+    """``count`` of the points at even steps, first and last included."""
+    return points[np.linspace(0, len(points) - 1, count).astype(int)]
+
+
+def resize_nearest(pixels: np.ndarray, size: int) -> np.ndarray:
+    """(H, W) -> (size, size) by nearest neighbour."""
+    height, width = pixels.shape
+    steps = (np.arange(size) + 0.5) / size
+    return pixels[(steps * height).astype(int)][:, (steps * width).astype(int)].astype(np.float32)

@@ -1,0 +1,251 @@
+"""The pipeline: Layouts in, pictures out. Miniature and full size are the same class with other components."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, ImagePipelineOutput
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.utils import logging
+from diffusers.utils.torch_utils import randn_tensor
+
+from diffusion.conditions import ground
+from diffusion.gated_attention import InstanceTokens, MaskAxes
+from diffusion.layout import Layout, LayoutError
+from diffusion.sampler import Input, Strength, sample
+from diffusion.unet import InstanceDiffusionUNet
+from diffusion.unifusion import Grounding
+
+logger = logging.get_logger(__name__)
+
+PUBLISHED_DEFAULTS = {
+    "num_inference_steps": 50,
+    "guidance_scale": 7.5,
+    "alpha": 0.75,
+    "mis": 0.36,
+    "instance_mask": False,
+    "size": 512,
+}
+NULL = -1
+"""The number of a picture's unconditional input, beside 0 for all instances and j for instance j alone."""
+
+Condition = tuple[torch.Tensor, InstanceTokens]
+
+
+class InstanceDiffusionPipeline(DiffusionPipeline):
+    """Draws Layouts with InstanceDiffusion.
+
+    defaults: the settings that this model is drawn with unless the call says otherwise (keys of PUBLISHED_DEFAULTS);
+    size is the side in pixels that it was trained at.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet->vae"
+    _callback_tensor_inputs = ["latents"]
+
+    def __init__(
+        self,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        unet: InstanceDiffusionUNet,
+        scheduler: Any,
+        defaults: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
+        self.register_to_config(defaults={**PUBLISHED_DEFAULTS, **(defaults or {})})
+        self.image_processor = VaeImageProcessor(vae_scale_factor=self.cell)
+
+    @property
+    def cell(self) -> int:
+        """Pixels per latent cell along a side."""
+        return getattr(self.vae, "spatial_compression_ratio", None) or 2 ** (
+            len(self.vae.config.block_out_channels) - 1
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        layouts: Layout | Sequence[Layout],
+        *,
+        negative_prompt: str | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        alpha: float | None = None,
+        mis: float | None = None,
+        instance_mask: bool | None = None,
+        mask_axes: MaskAxes = "xy",
+        num_images_per_prompt: int = 1,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+        seed: int = 0,
+        rows_at_once: int = 16,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> ImagePipelineOutput | tuple[Any]:
+        """Draws each Layout ``num_images_per_prompt`` times on its own canvas; all canvases have one size.
+
+        generator: on the CPU, so that seeds hold across devices; one for all pictures or one each. latents: the noise
+        itself, (pictures, channels, h, w). seed: for the points drawn inside masks. rows_at_once: how many UNet rows run
+        together; it bounds memory and changes nothing else. callback_on_step_end(pipe, entry, timestep, {"latents"})
+        may return {"latents"}. Raises LayoutError for a canvas or a number of instances that the model cannot draw.
+        """
+        given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+        given |= {"alpha": alpha, "mis": mis, "instance_mask": instance_mask}
+        settings = {**self.config.defaults, **{key: value for key, value in given.items() if value is not None}}
+        plans = [layouts] if isinstance(layouts, Layout) else list(layouts)
+        plans = [plan for plan in plans for _ in range(num_images_per_prompt)]
+        height, width = self._latent_size(plans)
+        noise = self._noise(len(plans), height, width, generator, latents)
+        guided = settings["guidance_scale"] > 1
+        strength = Strength(alpha=settings["alpha"], mis=settings["mis"])
+        masking = {"instance_mask": settings["instance_mask"], "mask_axes": mask_axes, "height": height, "width": width}
+        conditions = {
+            (b, j): condition
+            for b, plan in enumerate(plans)
+            for j, condition in enumerate(self._conditions(plan, seed, settings["mis"] > 0, masking))
+        }
+        if guided:
+            empty = self._encode(
+                ground(plans[0], self.encode_phrases(_phrases(plans[0])), self.unet.slots).null(), masking
+            )
+            negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans]
+            conditions |= {(b, NULL): (self.encode_prompts([text])[0], empty) for b, text in enumerate(negatives)}
+        batches = _Batches(conditions)
+        progress = self.progress_bar(total=settings["num_inference_steps"])
+
+        def predict(x: torch.Tensor, timestep: torch.Tensor, inputs: Sequence[Input], scale: float) -> torch.Tensor:
+            if not guided:
+                return self._unet(x, timestep, batches, list(inputs), scale, rows_at_once)
+            keys = [*inputs, *((b, NULL) for b, _ in inputs)]
+            both = self._unet(torch.cat((x, x)), timestep, batches, keys, scale, rows_at_once)
+            wanted, unwanted = both.chunk(2)
+            return unwanted + settings["guidance_scale"] * (wanted - unwanted)
+
+        def on_update(entry: int, timestep: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+            progress.update()
+            if callback_on_step_end is None:
+                return current
+            state = {name: current for name in callback_on_step_end_tensor_inputs}
+            return (callback_on_step_end(self, entry, timestep, state) or {}).get("latents", current)
+
+        with progress:
+            denoised = sample(
+                predict,
+                noise,
+                self.scheduler,
+                steps=settings["num_inference_steps"],
+                instances=[len(plan.instances) for plan in plans],
+                strength=strength,
+                generators=generator if isinstance(generator, Sequence) else [generator] * len(plans),
+                on_update=on_update,
+            )
+        pictures = self._decode(denoised, output_type)
+        self.maybe_free_model_hooks()
+        return ImagePipelineOutput(images=pictures) if return_dict else (pictures,)
+
+    def encode_prompts(self, texts: Sequence[str]) -> torch.Tensor:
+        """(n, tokens, C): every token's state, padded to the tokenizer's length. Words that do not fit are warned of."""
+        length = self.tokenizer.model_max_length
+        for text in texts:
+            count = len(self.tokenizer(text, truncation=False)["input_ids"])
+            if count > length:
+                logger.warning(
+                    f"the text encoder reads {length} tokens; the last {count - length} of {text!r} are lost"
+                )
+        encoded = self.tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        )
+        return self.text_encoder(encoded.input_ids.to(self._execution_device)).last_hidden_state
+
+    def encode_phrases(self, texts: Sequence[str]) -> torch.Tensor:
+        """(n, C): the pooled state at the end of each instance's caption, before any projection."""
+        if not texts:
+            return torch.zeros(0, self.unet.slots.text_dim)
+        length = self.tokenizer.model_max_length
+        encoded = self.tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
+        return self.text_encoder(encoded.input_ids.to(self._execution_device)).pooler_output
+
+    def _conditions(self, plan: Layout, seed: int, alone: bool, masking: dict[str, Any]) -> list[Condition]:
+        """Of input 0 (all instances, global prompt) and, where instances are drawn alone first, of each of them."""
+        phrases = _phrases(plan)
+        together = ground(plan, self.encode_phrases(phrases), self.unet.slots, seed=seed)
+        separate = range(len(phrases) if alone else 0)
+        texts = self.encode_prompts([plan.caption, *(phrases[j] for j in separate)])
+        parts = [together, *(together.only(j) for j in separate)]
+        return [(text, self._encode(part, masking)) for text, part in zip(texts, parts, strict=True)]
+
+    def _encode(self, grounding: Grounding, masking: dict[str, Any]) -> InstanceTokens:
+        moved = grounding.to(self._execution_device, self.unet.dtype)
+        return self.unet.encode_instances(moved, **masking)
+
+    def _unet(
+        self,
+        x: torch.Tensor,
+        timestep: torch.Tensor,
+        batches: _Batches,
+        keys: list[Input],
+        scale: float,
+        rows_at_once: int,
+    ) -> torch.Tensor:
+        """(R, C, h, w) in float32: guidance and schedulers work on full precision whatever the network's type."""
+        estimates = []
+        for start in range(0, len(keys), rows_at_once):
+            rows = slice(start, start + rows_at_once)
+            context, instances = batches[tuple(keys[rows])]
+            sample = x[rows].to(self.unet.dtype)
+            estimates.append(self.unet(sample, timestep, context, instances.at_scale(scale)).sample.float())
+        return torch.cat(estimates)
+
+    def _latent_size(self, plans: Sequence[Layout]) -> tuple[int, int]:
+        sizes = {(plan.width, plan.height) for plan in plans}
+        if len(sizes) != 1:
+            raise LayoutError(f"one call draws canvases of one size, not {sorted(sizes)}")
+        width, height = sizes.pop()
+        if width % self.cell or height % self.cell:
+            raise LayoutError(f"the canvas is {width} x {height} pixels; this model draws multiples of {self.cell}")
+        return height // self.cell, width // self.cell
+
+    def _noise(
+        self,
+        count: int,
+        height: int,
+        width: int,
+        generator: torch.Generator | Sequence[torch.Generator] | None,
+        latents: torch.Tensor | None,
+    ) -> torch.Tensor:
+        shape = (count, self.unet.config.in_channels, height, width)
+        if latents is None:
+            drawn = randn_tensor(shape, generator=list(generator) if isinstance(generator, Sequence) else generator)
+            return drawn.to(self._execution_device)
+        if latents.shape != shape:
+            raise ValueError(f"latents have shape {tuple(latents.shape)}; these layouts need {shape}")
+        return latents.to(self._execution_device, torch.float32)
+
+    def _decode(self, latents: torch.Tensor, output_type: str) -> Any:
+        if output_type == "latent":
+            return latents
+        images = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        return self.image_processor.postprocess(images.float(), output_type=output_type)
+
+
+class _Batches:
+    """Conditions of several inputs joined, once for all steps: the fusers remember their keys in the joined tokens."""
+
+    def __init__(self, conditions: dict[Input, Condition]):
+        self.conditions = conditions
+        self.joined: dict[tuple[Input, ...], tuple[torch.Tensor, InstanceTokens]] = {}
+
+    def __getitem__(self, keys: tuple[Input, ...]) -> tuple[torch.Tensor, InstanceTokens]:
+        if keys not in self.joined:
+            texts, tokens = zip(*(self.conditions[key] for key in keys), strict=True)
+            self.joined[keys] = torch.stack(texts), InstanceTokens.cat(tokens)
+        return self.joined[keys]
+
+
+def _phrases(plan: Layout) -> list[str]:
+    return [instance.caption for instance in plan]

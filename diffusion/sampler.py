@@ -1,0 +1,129 @@
+"""The Multi-Instance Sampler (InstanceDiffusion, CVPR 2024, section 3.4) over any diffusers scheduler.
+
+Every picture starts as n + 1 inputs from the same noise: number 0 holds all instances and the global prompt, number j
+instance j alone. After k = int(mis * steps) updates their latents are merged, and number 0 goes on alone with its own
+history. The model is any callable; noise is given, never drawn here, except by a stochastic scheduler's own generator.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import SchedulerMixin
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import retrieve_timesteps
+
+Input = tuple[int, int]
+Predict = Callable[[torch.Tensor, torch.Tensor, Sequence[Input], float], torch.Tensor]
+Merge = Callable[[int, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How long instances steer: alpha, the share of updates with fusers fully on; decay, the share of updates in which
+    they fade out linearly after that; mis, the share of updates that instances take alone."""
+
+    alpha: float = 0.75
+    mis: float = 0.36
+    decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "mis", "decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
+
+    def fuser_scales(self, updates: int) -> list[float]:
+        """One scale per update: 1 for int(alpha * updates), then (n-1)/n ... 0 over the decay, then 0."""
+        full = int(self.alpha * updates)
+        fading = min(int(self.decay * updates), updates - full)
+        fade = [(fading - i - 1) / fading for i in range(fading)]
+        return [1.0] * full + fade + [0.0] * (updates - full - fading)
+
+    def alone(self, updates: int) -> int:
+        """k: how many updates the inputs take on their own; at least one is left for the merged latent."""
+        return min(int(updates * self.mis), updates - 1)
+
+
+def sample(
+    predict: Predict,
+    latents: torch.Tensor,
+    scheduler: SchedulerMixin,
+    *,
+    steps: int,
+    instances: Sequence[int],
+    strength: Strength,
+    merge: Merge | None = None,
+    generators: Sequence[torch.Generator | None] | None = None,
+    on_update: Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Denoises B pictures together: noise (B, C, h, w) -> latents (B, C, h, w).
+
+    predict(x (R, C, h, w), timestep, inputs, fuser scale) -> (R, C, h, w): the guided estimate for each row, where inputs
+    names the (picture, number) of each row. instances: how many each picture has. merge(picture, inputs (n + 1, C, h, w))
+    -> (C, h, w) at the end of the first phase, the average unless given. on_update(entry, timestep, global latents)
+    may return other latents.
+    """
+    timesteps, _ = retrieve_timesteps(scheduler, steps, latents.device)
+    update_of = _updates(scheduler, timesteps, steps)
+    scales = strength.fuser_scales(update_of[-1] + 1)
+    alone = strength.alone(update_of[-1] + 1)
+    pictures = range(len(latents))
+    inputs: list[Input] = [(b, j) for b in pictures for j in range(instances[b] + 1 if alone else 1)]
+    rows = torch.stack([latents[b] for b, _ in inputs]) * scheduler.init_noise_sigma
+    schedulers = {key: copy.deepcopy(scheduler) for key in inputs}
+    generators = generators or [None] * len(latents)
+
+    for entry, (timestep, update) in enumerate(zip(timesteps, update_of, strict=True)):
+        if alone and update == alone:
+            rows = torch.stack([_merged(merge, b, rows, inputs) for b in pictures])
+            inputs, alone = [(b, 0) for b in pictures], 0
+        scaled = torch.cat(
+            [schedulers[key].scale_model_input(row[None], timestep) for key, row in zip(inputs, rows, strict=True)]
+        )
+        estimates = predict(scaled, timestep, inputs, scales[update]).float()
+        rows = torch.cat(
+            [
+                _step(schedulers[key], estimate[None], timestep, row[None], generators[key[0]])
+                for key, estimate, row in zip(inputs, estimates, rows, strict=True)
+            ]
+        )
+        if on_update is not None:
+            positions = [i for i, (_, j) in enumerate(inputs) if j == 0]
+            rows[positions] = on_update(entry, timestep, rows[positions])
+    return rows
+
+
+def average(picture: int, inputs: torch.Tensor) -> torch.Tensor:
+    """The published merge: all inputs, the global one included, with equal weight."""
+    return inputs.mean(0)
+
+
+def _merged(merge: Merge | None, picture: int, rows: torch.Tensor, inputs: Sequence[Input]) -> torch.Tensor:
+    own = torch.stack([row for row, (b, _) in zip(rows, inputs, strict=True) if b == picture])
+    return (merge or average)(picture, own)
+
+
+def _step(
+    scheduler: SchedulerMixin,
+    estimate: torch.Tensor,
+    timestep: torch.Tensor,
+    row: torch.Tensor,
+    generator: torch.Generator | None,
+) -> torch.Tensor:
+    accepts = "generator" in inspect.signature(scheduler.step).parameters
+    kwargs = {"generator": generator} if accepts and generator is not None else {}
+    return scheduler.step(estimate, timestep, row, return_dict=False, **kwargs)[0]
+
+
+def _updates(scheduler: SchedulerMixin, timesteps: torch.Tensor, steps: int) -> list[int]:
+    """Which update each of the scheduler's entries belongs to.
+
+    Second-order schedulers evaluate twice an update; PNDM evaluates its first update twice.
+    """
+    if scheduler.order == 2:
+        return [entry // 2 for entry in range(len(timesteps))]
+    extra = max(0, len(timesteps) - steps)
+    return [max(entry - extra, 0) for entry in range(len(timesteps))]

@@ -1,0 +1,130 @@
+"""Trains the miniature's UNet and text tower on encoded scenes: ``python -m diffusion.tiny.train_unet --help``.
+
+Resumable: started again with the same folder it goes on from the last checkpoint. Several processes share the work when
+started with ``torchrun``; on a GPU it runs in bfloat16 and compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from diffusers import DDPMScheduler
+from torch import nn
+
+from diffusion.tiny.dataset import Batch, TinyDataset, with_text
+from diffusion.tiny.model import build_scheduler, build_unet
+from diffusion.tiny.pictures import read_scenes
+from diffusion.tiny.text import build_text_encoder, build_tokenizer
+from diffusion.training import (
+    Ema,
+    Float32Attention,
+    average_gradients,
+    diffusion_loss,
+    learning_rate,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+EMA_DECAY = 0.9985
+WARMUP = 100
+CLIP = 1.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of encoded scenes (diffusion.tiny.pictures)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained parts")
+    parser.add_argument("--steps", type=int, default=8000, help="steps of the whole schedule")
+    parser.add_argument("--batch", type=int, default=32, help="samples per step, over all processes")
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save-every", type=int, default=250)
+    train(parser.parse_args())
+
+
+def train(options: argparse.Namespace) -> None:
+    rank, world = _processes()
+    device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+    torch.manual_seed(options.seed)
+    unet = build_unet()
+    latents, layouts = read_scenes(options.data)
+    texts = [text for layout in layouts for text in (layout.caption, *(i.caption for i in layout))]
+    tokenizer = build_tokenizer(texts)
+    encoder = build_text_encoder(tokenizer)
+    data = TinyDataset(latents, layouts, tokenizer, unet.slots)
+    modules: dict[str, nn.Module] = {"unet": unet.to(device), "text_encoder": encoder.to(device)}
+    parameters = [p for module in modules.values() for p in module.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01)
+    ema = Ema(modules, EMA_DECAY)
+    scheduler = DDPMScheduler.from_config(build_scheduler().config)
+    options.out.mkdir(parents=True, exist_ok=True)
+    checkpoint = options.out / "checkpoint.pt"
+    start = load_checkpoint(checkpoint, modules, ema, optimizer) if checkpoint.exists() else 0
+
+    compute = loss_of
+    if device.type == "cuda":
+        compute = torch.compile(loss_of)
+    losses, since = [], time.perf_counter()
+    for step in range(start, options.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, options.steps, options.lr, WARMUP)
+        batch = data.batch(step, options.batch // world, seed=options.seed, rank=rank).to(device)
+        generator = torch.Generator().manual_seed((options.seed << 40) + (step << 8) + rank)
+        with torch.autocast(device.type, torch.bfloat16), _attention_for(device):
+            loss = compute(modules, batch, scheduler, generator)
+        loss.backward()
+        average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        ema.update(modules)
+        losses.append(loss.item())
+        last = step + 1 == options.steps
+        if rank == 0 and ((step + 1) % 50 == 0 or last):
+            rate = len(losses) * options.batch / (time.perf_counter() - since)
+            print(f"step {step + 1} loss {sum(losses) / len(losses):.4f} {rate:.1f} samples/s", flush=True)
+            losses, since = [], time.perf_counter()
+        if rank == 0 and ((step + 1) % options.save_every == 0 or last):
+            save_checkpoint(checkpoint, step + 1, modules, ema, optimizer)
+            for name, module in ema.modules.items():
+                module.save_pretrained(options.out / name)
+            tokenizer.save_pretrained(options.out / "tokenizer")
+            scheduler_folder = options.out / "scheduler"
+            build_scheduler().save_pretrained(scheduler_folder)
+
+
+def loss_of(
+    modules: dict[str, nn.Module], batch: Batch, scheduler: DDPMScheduler, generator: torch.Generator
+) -> torch.Tensor:
+    """The diffusion loss of a batch, with gradients to the UNet and the text tower."""
+    encoder, unet = modules["text_encoder"], modules["unet"]
+    context = encoder(batch.prompt).last_hidden_state
+    grounding = with_text(batch, encoder(batch.phrases).pooler_output.to(context.dtype))
+    instances = unet.encode_instances(grounding, instance_mask=True)
+
+    def predict(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return unet(noisy, timesteps, context, instances).sample
+
+    return diffusion_loss(predict, batch.latents, scheduler, generator)
+
+
+def _processes() -> tuple[int, int]:
+    """(rank, number of processes), joined where torchrun started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _attention_for(device: torch.device) -> contextlib.AbstractContextManager:
+    return Float32Attention() if device.type == "cpu" else contextlib.nullcontext()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Training an InstanceDiffusion network: the loss, the moving average, checkpoints to resume from, several processes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from diffusers import DDPMScheduler
+from torch import nn
+from torch.nn.functional import mse_loss, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+MIN_SNR = 5.0
+
+
+def diffusion_loss(
+    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    latents: torch.Tensor,
+    scheduler: DDPMScheduler,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Velocity or noise prediction with min-SNR weighting (Hang et al., ICCV 2023), mean over the batch.
+
+    predict(noisy, timesteps) -> (B, C, h, w). latents: (B, C, h, w). Noise and timesteps come from the CPU generator.
+    """
+    steps = scheduler.config.num_train_timesteps
+    timesteps = torch.randint(0, steps, (len(latents),), generator=generator).to(latents.device)
+    noise = torch.randn(latents.shape, generator=generator).to(latents.device)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    signal = scheduler.alphas_cumprod.to(latents.device)[timesteps]
+    ratio = signal / (1 - signal)
+    if scheduler.config.prediction_type == "v_prediction":
+        target, weight = scheduler.get_velocity(latents, noise, timesteps), ratio.clamp(max=MIN_SNR) / (ratio + 1)
+    else:
+        target, weight = noise, ratio.clamp(max=MIN_SNR) / ratio
+    error = mse_loss(predict(noisy, timesteps).float(), target, reduction="none").flatten(1).mean(1)
+    return (error * weight).mean()
+
+
+class Ema:
+    """An exponential moving average of modules, with a warm-up so that a short run is not held back by its start."""
+
+    def __init__(self, modules: dict[str, nn.Module], decay: float):
+        self.decay, self.updates = decay, 0
+        self.modules = {name: copy.deepcopy(module).eval().requires_grad_(False) for name, module in modules.items()}
+
+    @torch.no_grad()
+    def update(self, modules: dict[str, nn.Module]) -> None:
+        self.updates += 1
+        decay = min(self.decay, self.updates / (self.updates + 20))
+        for name, average in self.modules.items():
+            torch._foreach_lerp_(list(average.parameters()), list(modules[name].parameters()), 1 - decay)
+
+
+def learning_rate(step: int, total: int, peak: float, warmup: int) -> float:
+    """Linear warm-up, constant to the middle, then a cosine to 2 % of the peak."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    late = max(0.0, (step - total / 2) / (total / 2))
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
+
+
+def save_checkpoint(path: Path, step: int, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer):
+    """Everything that training needs to go on as if it had never stopped; the file appears whole or not at all."""
+    state = {
+        "step": step,
+        "modules": {name: module.state_dict() for name, module in modules.items()},
+        "ema": {name: module.state_dict() for name, module in ema.modules.items()},
+        "ema_updates": ema.updates,
+        "optimizer": optimizer.state_dict(),
+    }
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer) -> int:
+    """Restores what save_checkpoint wrote and returns the step to go on with."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for name, module in modules.items():
+        module.load_state_dict(state["modules"][name])
+        ema.modules[name].load_state_dict(state["ema"][name])
+    ema.updates = state["ema_updates"]
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"]
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Averages the gradients over all processes, where there are several."""
+    if not dist.is_initialized():
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in grads])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for grad, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        grad.copy_(part.view_as(grad))
+
+
+class Float32Attention(TorchFunctionMode):
+    """Runs scaled_dot_product_attention in float32 under autocast: on CPUs its bfloat16 backward is three times slower."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is not scaled_dot_product_attention:
+            return func(*args, **kwargs)
+        query, key, value, *rest = args
+        with torch.autocast(query.device.type, enabled=False):
+            return func(query.float(), key.float(), value.float(), *rest, **kwargs).to(query.dtype)
