@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -117,7 +118,7 @@ class Chat:
             if self._seeded:
                 options["seed"] = seed
             try:
-                body = self._within(remaining, lambda o=options, r=remaining: self._post(messages, o, r))  # type: ignore[misc]
+                body = self._within(remaining, partial(self._post, messages, options, remaining))
             except openai.APIStatusError as error:
                 if not self._learn(error, len(formats)):
                     raise self._status_failure(error) from None

@@ -103,11 +103,11 @@ class LLMPlanner:
         deadline = Deadline(self.timeout)
         system = prompt_text("plan_system").render(width=width, height=height, max_instances=MAX_INSTANCES)
         messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-        usage: dict[str, int] = {}
+        schema, usage = wire_schema(), dict[str, int]()
         problem: LayoutError | None = None
         for _ in range(self.corrections + 1):
             try:
-                answer = self.chat.ask(messages, schema=wire_schema(), seed=seed, deadline=deadline, usage=usage)
+                answer = self.chat.ask(messages, schema=schema, seed=seed, deadline=deadline, usage=usage)
             except OutOfTime as failure:
                 raise _after(failure, problem) from None
             try:
