@@ -30,13 +30,19 @@ def check(
         ),
     ] = None,
     json: options.Json = False,
+    format: options.Format = None,
+    bbox: options.Bbox = None,
+    canvas: options.Canvas = None,
+    clip: options.Clip = False,
+    resample: options.Resample = False,
+    entry: options.Entry = None,
 ) -> None:
     """Check a picture against its plan: exit code 0 when it is accepted, 3 when it is not."""
     from agent.commands.plan_file import read_plan
     from eval.detectors import load_detector
     from eval.fidelity import check as check_fidelity
 
-    layout = read_plan(plan)
+    layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
     picture = open_image(image)
     report = check_fidelity(layout, picture, load_detector(detector))
     if overlay is not None:

@@ -57,6 +57,55 @@ Mis = Annotated[
     float | None,
     typer.Option("--mis", min=0.0, max=1.0, help="Share of the steps in which each instance is drawn on its own."),
 ]
-Detector = Annotated[str, typer.Option("--detector", metavar="NAME", help="auto takes the one that fits the model.")]
+Detector = Annotated[
+    str, typer.Option("--detector", metavar="NAME", help="tiny is bundled and knows the tiny world's kinds of thing.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that DIR holds.")]
 Show = Annotated[bool, typer.Option("--show/--no-show", help="Preview the picture where the terminal can.")]
+
+FOREIGN = "Other people's layout files"
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="layout|official|lmd|coco",
+        rich_help_panel=FOREIGN,
+        help="The file's format; by its content when not given.",
+        show_default=False,
+    ),
+]
+Bbox = Annotated[
+    str | None,
+    typer.Option(
+        "--bbox",
+        metavar="xywh|xyxy|yxyx|cxcywh",
+        rich_help_panel=FOREIGN,
+        help="How a bbox is read, in pixels, or with -norm or -1000 behind it in other units; the format's own way "
+        "when not given.",
+        show_default=False,
+    ),
+]
+Canvas = Annotated[
+    str | None,
+    typer.Option(
+        "--canvas",
+        metavar="WxH",
+        rich_help_panel=FOREIGN,
+        help="Pixels, where the file does not say.",
+        show_default=False,
+    ),
+]
+Clip = Annotated[bool, typer.Option("--clip", rich_help_panel=FOREIGN, help="Cut boxes at the canvas' edge.")]
+Resample = Annotated[
+    bool, typer.Option("--resample", rich_help_panel=FOREIGN, help="Thin out scribbles of more than 20 points.")
+]
+Entry = Annotated[
+    str | None,
+    typer.Option(
+        "--entry",
+        metavar="LINE|IMAGE",
+        rich_help_panel=FOREIGN,
+        help="Which layout, of a file that holds several.",
+        show_default=False,
+    ),
+]

@@ -1,18 +1,48 @@
-"""Plans as files that people hand to a command: read from a path, or from standard input for ``-``."""
+"""The plan that a person hands to a command: a file of ours or of other people's, or standard input for ``-``."""
 
 from __future__ import annotations
 
-import sys
+import re
 from pathlib import Path
 
-from diffusion.layout import MAX_FILE_BYTES, Layout, LayoutError, parse_layout, read_layout
+from agent.console import note
+from agent.exits import Stop
+from diffusion.layout import Layout
+
+STANDARD_INPUT = "/dev/stdin"
 
 
-def read_plan(path: Path) -> Layout:
-    """The plan in the file; LayoutError names the file, the field and what was expected."""
-    if str(path) != "-":
-        return read_layout(path)
-    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise LayoutError(f"standard input: more than {MAX_FILE_BYTES} bytes, which no layout needs")
-    return parse_layout(data, source="standard input")
+def read_plan(
+    path: Path,
+    *,
+    format: str | None = None,
+    bbox: str | None = None,
+    canvas: str | None = None,
+    clip: bool = False,
+    resample: bool = False,
+    entry: str | None = None,
+) -> Layout:
+    """The plan in the file; how it was read is noted for the person. LayoutError names file, field and expectation."""
+    from diffusion.formats import read_one
+
+    reading = read_one(
+        STANDARD_INPUT if str(path) == "-" else path,
+        entry,
+        format=format,
+        bbox=bbox,
+        canvas=_parse_canvas(canvas),
+        clip=clip,
+        resample=resample,
+    )
+    for line in reading.notes:
+        note(line)
+    return reading.layout
+
+
+def _parse_canvas(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise Stop(f"--canvas {text}: not a size; write width x height in pixels, such as 512x512")
+    return int(match[1]), int(match[2])

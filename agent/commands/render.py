@@ -27,6 +27,12 @@ def render(
     overwrite: options.Overwrite = False,
     show: options.Show = True,
     json: options.Json = False,
+    format: options.Format = None,
+    bbox: options.Bbox = None,
+    canvas: options.Canvas = None,
+    clip: options.Clip = False,
+    resample: options.Resample = False,
+    entry: options.Entry = None,
 ) -> None:
     """Draw a plan: DIR gets plan.json, image.png and run.json. Nothing is checked here: see `check` and `generate`."""
     from agent.commands.plan_file import read_plan
@@ -36,7 +42,7 @@ def render(
     from agent.run import RunFolder
     from agent.show import preview
 
-    layout = read_plan(plan)
+    layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
     if model == "tiny":
         gaps = tiny_gaps(layout)
         for instance in gaps.objects:
