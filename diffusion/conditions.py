@@ -1,7 +1,7 @@
 """Layout to tensors: what UniFusion and the instance mask read of a plan.
 
-The published pre-processing, per instance: a missing point is the box's centre, scribbles hold 20 points sorted by their
-distance to the origin, a mask becomes 256 polygon points (interior and contour) and a segmentation map.
+The published pre-processing, per instance: a missing point is the box's centre, scribbles hold 20 points sorted by
+their distance to the origin, a mask becomes 256 polygon points (interior and contour) and a segmentation map.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _pixels(mask: Mask, layout: Layout) -> np.ndarray:
 
 
 def scribble_points(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """(H, W) bool -> (count, 2) normalised x, y: foreground pixels drawn at random, sorted by distance to the origin."""
+    """(H, W) bool -> (count, 2) normalised x, y: random foreground pixels, sorted by distance to the origin."""
     rows, columns = np.nonzero(pixels)
     chosen = random.choice(len(rows), count, replace=len(rows) < count)
     points = np.stack((columns[chosen], rows[chosen]), axis=1)

@@ -23,6 +23,11 @@ MAX_SCRIBBLE_POINTS = 20
 MAX_COUNTS = 1 << 20
 MAX_FILE_BYTES = 32 * 1024 * 1024
 
+# Letters are spelled out as ranges: \w means something else in each of Rust's, Python's and JavaScript's regexes,
+# and the exported schema has to accept what is accepted here.
+_LETTER = "A-Za-z0-9_\u00c0-\u1fff\u2c00-\u2fef\u3001-\ud7ff"
+_ID = rf"^[{_LETTER}][{_LETTER}.\-]{{0,63}}$"
+
 Coordinate = Annotated[float, Field(ge=0.0, le=1.0, description="share of the canvas, 0 to 1")]
 Side = Annotated[int, Field(ge=8, le=8192, description="pixels")]
 Text = Annotated[str, Field(max_length=4000)]
@@ -162,7 +167,7 @@ class Mask(_Part):
 class Instance(_Part):
     """One thing to draw: what it is, and where, by at least one of box, point, scribble and mask."""
 
-    id: Annotated[str, Field(pattern=r"^\w[\w.\-]{0,63}$", description="stable through replans")]
+    id: Annotated[str, Field(pattern=_ID, description="stable through replans")]
     category: Annotated[Name, Field(description="the noun, without attributes")]
     caption: Annotated[Text, Field(min_length=1, pattern=r"\S", description="attributes included")]
     box: Box | None = None

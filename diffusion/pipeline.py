@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
@@ -42,7 +42,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
-    _callback_tensor_inputs = ["latents"]
+    _callback_tensor_inputs: ClassVar[list[str]] = ["latents"]
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         """Draws each Layout ``num_images_per_prompt`` times on its own canvas; all canvases have one size.
 
         generator: on the CPU, so that seeds hold across devices; one for all pictures or one each. latents: the noise
-        itself, (pictures, channels, h, w). seed: for the points drawn inside masks. rows_at_once: how many UNet rows run
-        together; it bounds memory and changes nothing else. callback_on_step_end(pipe, entry, timestep, {"latents"})
+        itself, (pictures, channels, h, w). seed: for the points drawn inside masks. rows_at_once: how many UNet rows
+        run together; it bounds memory and changes nothing else. callback_on_step_end(pipe, entry, timestep, {"latents"})
         may return {"latents"}. Raises LayoutError for a canvas or a number of instances that the model cannot draw.
         """
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
@@ -149,7 +149,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         return ImagePipelineOutput(images=pictures) if return_dict else (pictures,)
 
     def encode_prompts(self, texts: Sequence[str]) -> torch.Tensor:
-        """(n, tokens, C): every token's state, padded to the tokenizer's length. Words that do not fit are warned of."""
+        """(n, tokens, C): every token's state, padded to the tokenizer's length; a warning names what does not fit."""
         length = self.tokenizer.model_max_length
         for text in texts:
             count = len(self.tokenizer(text, truncation=False)["input_ids"])

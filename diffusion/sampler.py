@@ -61,10 +61,10 @@ def sample(
 ) -> torch.Tensor:
     """Denoises B pictures together: noise (B, C, h, w) -> latents (B, C, h, w).
 
-    predict(x (R, C, h, w), timestep, inputs, fuser scale) -> (R, C, h, w): the guided estimate for each row, where inputs
-    names the (picture, number) of each row. instances: how many each picture has. merge(picture, inputs (n + 1, C, h, w))
-    -> (C, h, w) at the end of the first phase, the average unless given. on_update(entry, timestep, global latents)
-    may return other latents.
+    predict(x (R, C, h, w), timestep, inputs, fuser scale) -> (R, C, h, w): the guided estimate for each row, where
+    inputs names the (picture, number) of each row. instances: how many each picture has. merge(picture, inputs
+    (n + 1, C, h, w)) -> (C, h, w) at the end of the first phase, the average unless given. on_update(entry, timestep,
+    global latents) may return other latents.
     """
     timesteps, _ = retrieve_timesteps(scheduler, steps, latents.device)
     update_of = _updates(scheduler, timesteps, steps)

@@ -1,4 +1,4 @@
-"""Training an InstanceDiffusion network: the loss, the moving average, checkpoints to resume from, several processes."""
+"""Training an InstanceDiffusion network: loss, moving average, checkpoints to resume from, several processes."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 class Float32Attention(TorchFunctionMode):
-    """Runs scaled_dot_product_attention in float32 under autocast: on CPUs its bfloat16 backward is three times slower."""
+    """Attention in float32 under autocast: on CPUs the bfloat16 backward is three times slower."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

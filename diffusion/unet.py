@@ -5,6 +5,7 @@ The miniature and SD 1.5 differ in configuration only. The state dict's keys and
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +79,16 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
             self.register_parameter(f"scaleu_b_{index}", nn.Parameter(torch.zeros(width)))
             self.register_parameter(f"scaleu_s_{index}", nn.Parameter(torch.zeros(1)))
             resnet.register_forward_pre_hook(ScaleUHook(self, index))
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Reads configurations that spell out the stock UNet's other options, as long as they hold its defaults."""
+        own, stock = (inspect.signature(c.__init__).parameters for c in (cls, UNet2DConditionModel))
+        for key, value in config_dict.items():
+            if key in stock and key not in own and key != "attention_type" and value != stock[key].default:
+                raise ValueError(f"{key} = {value!r} in the UNet's configuration; InstanceDiffusion has no such option")
+        known = {key: value for key, value in config_dict.items() if key in own or key not in stock}
+        return super().extract_init_dict(known, **kwargs)
 
     @property
     def slots(self) -> Slots:

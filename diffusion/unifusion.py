@@ -70,7 +70,7 @@ class Grounding:
 
 
 def fourier_embed(values: torch.Tensor) -> torch.Tensor:
-    """Fourier code of the last axis, (..., d) -> (..., 32 d): sin(f_k v), then cos(f_k v), for f_k = 100^(k/16), k < 16."""
+    """Fourier code of the last axis, (..., d) -> (..., 32 d): sin(f_k v), cos(f_k v), for f_k = 100^(k/16), k < 16."""
     exponents = torch.arange(FOURIER_FREQUENCIES, dtype=torch.float32, device=values.device) / FOURIER_FREQUENCIES
     angles = FOURIER_BASE**exponents * values.float().unsqueeze(-1)
     code = torch.stack((angles.sin(), angles.cos()), dim=-1)  # (..., d, 16, 2)

@@ -29,7 +29,7 @@ LACKS_DRAWING = 0.25
 
 @dataclass(frozen=True)
 class Batch:
-    """latents (B, C, h, w); prompt (B, tokens) and phrases (K, tokens) ids; owner (K, 2) row and slot of each phrase."""
+    """latents (B, C, h, w); prompt (B, tokens), phrases (K, tokens) ids; owner (K, 2): row and slot of each phrase."""
 
     latents: torch.Tensor
     prompt: torch.Tensor

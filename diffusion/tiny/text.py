@@ -1,4 +1,4 @@
-"""The miniature's tokenizer and text encoder, in transformers' own classes: whole words, and a small CLIP text tower."""
+"""The miniature's tokenizer and text encoder, in transformers' classes: whole words, and a small CLIP text tower."""
 
 from __future__ import annotations
 
