@@ -27,11 +27,16 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 # and the exported schema has to accept what is accepted here.
 _LETTER = "A-Za-z0-9_\u00c0-\u1fff\u2c00-\u2fef\u3001-\ud7ff"
 _ID = rf"^[{_LETTER}][{_LETTER}.\-]{{0,63}}$"
+_NOT_BLANK = r"\S"
+_EXPECTED = {
+    _ID: "expected 1 to 64 letters, digits, _ . or -, the first of them no . or -",
+    _NOT_BLANK: "expected words, not blanks",
+}
 
 Coordinate = Annotated[float, Field(ge=0.0, le=1.0, description="share of the canvas, 0 to 1")]
 Side = Annotated[int, Field(ge=8, le=8192, description="pixels")]
 Text = Annotated[str, Field(max_length=4000)]
-Name = Annotated[str, Field(min_length=1, max_length=400, pattern=r"\S")]
+Name = Annotated[str, Field(min_length=1, max_length=400, pattern=_NOT_BLANK)]
 
 
 class LayoutError(ValueError):
@@ -169,7 +174,7 @@ class Instance(_Part):
 
     id: Annotated[str, Field(pattern=_ID, description="stable through replans")]
     category: Annotated[Name, Field(description="the noun, without attributes")]
-    caption: Annotated[Text, Field(min_length=1, pattern=r"\S", description="attributes included")]
+    caption: Annotated[Text, Field(min_length=1, pattern=_NOT_BLANK, description="attributes included")]
     box: Box | None = None
     point: Point | None = None
     scribble: Scribble | None = None
@@ -191,7 +196,7 @@ class Layout(_Part):
     """A plan: canvas, global caption, background, negative prompt, and at most 30 instances."""
 
     version: Literal[1]
-    caption: Annotated[Text, Field(min_length=1, pattern=r"\S", description="the whole picture in words")]
+    caption: Annotated[Text, Field(min_length=1, pattern=_NOT_BLANK, description="the whole picture in words")]
     background: Text = ""
     negative_prompt: Text = ""
     width: Side
@@ -307,7 +312,7 @@ def explain(error: ValidationError, source: str, limit: int = 5, rename: Callabl
     lines = []
     for problem in problems[:limit]:
         path = rename(_path(problem["loc"]))
-        message = re.sub(r"^Value error, ", "", problem["msg"])
+        message = _EXPECTED.get(problem.get("ctx", {}).get("pattern")) or problem["msg"].removeprefix("Value error, ")
         value = problem.get("input")
         shown = not isinstance(value, (dict, list, BaseModel)) and problem["type"] not in ("missing", "json_invalid")
         got = f" (got {short(value)})" if shown else ""
