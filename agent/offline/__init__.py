@@ -1,0 +1,5 @@
+"""Planning without an LLM: text to scene graph (``parse``), scene graph to boxes (``place``), and ``OfflinePlanner``."""
+
+from agent.offline.planner import OfflinePlanner
+
+__all__ = ["OfflinePlanner"]
