@@ -58,6 +58,10 @@ def test_of_detections_that_fit_equally_the_more_confident_is_taken(scores, chos
     assert assign([[0.7, 0.7]], preference=scores) == [(0, chosen)]
 
 
+def test_confidence_does_not_buy_a_worse_overlap():
+    assert assign([[0.51, 0.5]], preference=[0.1, 1.0]) == [(0, 0)]
+
+
 @given(weights.flatmap(lambda m: st.tuples(st.just(m), st.lists(st.floats(0, 1), min_size=5, max_size=5))))
 def test_confidence_never_costs_overlap(case):
     matrix, scores = case
