@@ -312,7 +312,7 @@ def explain(error: ValidationError, source: str, limit: int = 5, rename: Callabl
     lines = []
     for problem in problems[:limit]:
         path = rename(_path(problem["loc"]))
-        message = _EXPECTED.get(problem.get("ctx", {}).get("pattern")) or problem["msg"].removeprefix("Value error, ")
+        message = _EXPECTED.get(problem.get("ctx", {}).get("pattern", "")) or problem["msg"].removeprefix("Value error, ")
         value = problem.get("input")
         shown = not isinstance(value, (dict, list, BaseModel)) and problem["type"] not in ("missing", "json_invalid")
         got = f" (got {short(value)})" if shown else ""

@@ -79,9 +79,12 @@ class Verdict:
     bad: tuple[int, ...]
     """The boxes that are inverted, empty, or leave the canvas by more than rounding."""
     contradicted: bool
-    """Most boxes are bad, or some are and another reading of the same unit fits all, or all lie within one pixel."""
+    """Most boxes are bad, or some are and the other common reading fits all, or all lie within one pixel.
+
+    ``cxcywh`` and ``yxyx`` fit a few boxes by accident, so that they are named as advice but are no proof.
+    """
     better: tuple[BoxReading, ...]
-    """Where contradicted: the readings that fit all boxes."""
+    """Where some boxes are bad: the readings that fit all, of the same unit if there are any."""
     rivals: tuple[BoxReading, ...]
     """Where no box is bad: the other common reading, if it fits all boxes too."""
 
@@ -101,10 +104,11 @@ def judge(boxes: Sequence[Sequence[float]], reading: BoxReading, width: int, hei
     same_unit = fitting([other for other in READINGS if other.unit == reading.unit])
     if reading.unit == "px" and all(abs(value) <= 1 for box in boxes for value in box):
         return Verdict(bad, True, fitting([other for other in READINGS if other.unit == "norm"]), ())
+    common = tuple(other for other in same_unit if other.order in ("xywh", "xyxy"))
     if not bad:
-        return Verdict((), False, (), tuple(other for other in same_unit if other.order in ("xywh", "xyxy")))
+        return Verdict((), False, (), common)
     most = 2 * len(bad) > len(boxes)
-    return Verdict(bad, most or bool(same_unit), same_unit or (fitting(READINGS) if most else ()), ())
+    return Verdict(bad, most or bool(common), same_unit or (fitting(READINGS) if most else ()), ())
 
 
 def contradiction(
@@ -117,23 +121,27 @@ def contradiction(
         fault = f"{len(verdict.bad)} of {len(fields)} boxes leave the {width} x {height} canvas or have no area"
     else:
         fault = f"all {len(fields)} boxes lie within one pixel of the {width} x {height} canvas"
-    if verdict.better:
-        one, *others = map(str, verdict.better)
-        also = f" ({' and '.join(others)} would fit too)" if others else ""
-        advice = f"read as {one} all {len(fields)} fit{also}: if that is meant, ask for it with --bbox {one}"
-    else:
-        advice = "no reading that is known here fits all of them"
+    advice = advise(verdict.better, len(fields)) or "no reading that is known here fits all of them"
     return first.wrong(f"{how}, {fault}; {advice}; if {reading} is right, --bbox {reading} --clip cuts at the edges")
 
 
+def advise(better: Sequence[BoxReading], count: int) -> str:
+    """Which readings fit all the boxes, and how to ask for one; empty when none does."""
+    if not better:
+        return ""
+    one, *others = map(str, better)
+    also = f" ({' and '.join(others)} would fit too)" if others else ""
+    return f"read as {one} all {count} fit{also}: if that is meant, ask for it with --bbox {one}"
+
+
 def settle_box(
-    field: Field, corners: Corners, width: int, height: int, *, clip: bool, mask: Corners | None
+    field: Field, corners: Corners, width: int, height: int, *, clip: bool, mask: Corners | None, advice: str = ""
 ) -> tuple[Corners, str | None]:
     """One box on the canvas: the corners as they are, or cut at the edges with the note that says so.
 
     Cut are boxes that leave the canvas by rounding, boxes whose cut form agrees with the instance's own ``mask``
     (its bounding box in pixels), and any box when ``clip`` asks for it. LayoutError for the others, for boxes
-    without area, and for boxes of which no part is on the canvas.
+    without area, and for boxes of which no part is on the canvas; it ends with the ``advice``.
     """
     x0, y0, x1, y1 = corners
     if not (x0 < x1 and y0 < y1):
@@ -150,7 +158,7 @@ def settle_box(
         return cut, f"{note}, as asked"
     raise field.wrong(
         f"the box spans {_numbers(corners)} px (left, top, right, bottom) and leaves the {width} x {height} canvas by "
-        f"{over:g} px: correct it, or cut it at the edge with --clip"
+        f"{over:g} px: correct it, or cut it at the edge with --clip{f'; {advice}' if advice else ''}"
     )
 
 

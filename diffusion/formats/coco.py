@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from diffusion.formats.draft import Draft, Part, canvas_side, ignored
-from diffusion.formats.fields import Field
+from diffusion.formats.fields import Field, identity
 from diffusion.formats.shapes import read_mask
 from diffusion.layout import LayoutError, short
 
@@ -29,12 +29,11 @@ class CocoImage:
 
 def draft_coco(root: Field, canvas: tuple[int, int] | None = None) -> Iterator[CocoImage]:
     """One draft, or the error that stands in its place, for each image, in the order of ``images``."""
-    names = _categories(root)
+    images, names = root.need("images").elements(), _categories(root)
     of_image: dict[object, list[Field]] = {}
     for annotation in root.need("annotations").elements():
-        of_image.setdefault(_identity(annotation.need("image_id")), []).append(annotation)
-    images = root.need("images").elements()
-    known = [_identity(image.need("id")) for image in images]
+        of_image.setdefault(identity(annotation.need("image_id")), []).append(annotation)
+    known = [identity(image.need("id")) for image in images]
     for orphan in of_image.keys() - set(known):
         raise of_image[orphan][0].need("image_id").wrong("no image has this id")
     for image, image_id in zip(images, known, strict=True):
@@ -76,7 +75,7 @@ def _draft(
 
 def _part(annotation: Field, names: dict[object, str], width: int, height: int, notes: list[str]) -> Part:
     category = annotation.need("category_id")
-    name = names.get(_identity(category))
+    name = names.get(identity(category))
     if name is None:
         raise category.wrong("no category has this id")
     crowd = annotation.get("iscrowd")
@@ -94,11 +93,5 @@ def _part(annotation: Field, names: dict[object, str], width: int, height: int, 
 
 def _categories(root: Field) -> dict[object, str]:
     return {
-        _identity(category.need("id")): category.need("name").text() for category in root.need("categories").elements()
+        identity(category.need("id")): category.need("name").text() for category in root.need("categories").elements()
     }
-
-
-def _identity(field: Field) -> object:
-    if isinstance(field.value, bool) or not isinstance(field.value, (int, str)):
-        raise field.wrong("expected an id, a whole number or text")
-    return field.value

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from diffusion.formats.boxes import XYWH, BoxReading, Corners, Verdict, contradiction, judge, settle_box
+from diffusion.formats.boxes import XYWH, BoxReading, Corners, Verdict, advise, contradiction, judge, settle_box
 from diffusion.formats.fields import Field
 from diffusion.layout import MAX_INSTANCES, Box, Instance, Layout, LayoutError, Mask, Point, Scribble, short
 
@@ -105,7 +105,8 @@ def finish(draft: Draft, stated: BoxReading | None = None, clip: bool = False) -
             f"({', '.join(part.field.path for part in unnamed[:3])}{', ...' if len(unnamed) > 3 else ''})"
         )
     ids = _ids(draft.parts)
-    instances = [_instance(draft, part, next(ids), reading, clip, notes) for part in draft.parts]
+    advice = advise(verdict.better, len(fields))
+    instances = [_instance(draft, part, next(ids), reading, clip, advice, notes) for part in draft.parts]
     layout = draft.field.build(
         Layout,
         version=1,
@@ -150,7 +151,7 @@ def canvas_side(member: Field | None, root: Field, key: str, canvas: tuple[int, 
 
 
 def _instance(
-    draft: Draft, part: Part, instance_id: str, reading: BoxReading, clip: bool, notes: list[str]
+    draft: Draft, part: Part, instance_id: str, reading: BoxReading, clip: bool, advice: str, notes: list[str]
 ) -> Instance:
     box, point, width, height = None, part.point, draft.width, draft.height
     if part.box is not None:
@@ -159,7 +160,7 @@ def _instance(
             point = point or _point_of(part.box, width, height, notes)
         else:
             mask = _pixels(part.mask.extent(), width, height) if part.mask else None
-            corners, note = settle_box(part.box, corners, width, height, clip=clip, mask=mask)
+            corners, note = settle_box(part.box, corners, width, height, clip=clip, mask=mask, advice=advice)
             notes += [note] if note else []
             x0, y0, x1, y1 = corners
             box = part.box.build(Box, x0=x0 / width, y0=y0 / height, x1=x1 / width, y1=y1 / height)

@@ -85,3 +85,10 @@ class Field:
             return model(**values)
         except ValidationError as error:
             raise LayoutError(explain(error, self.source, rename=rename)) from error
+
+
+def identity(field: Field) -> int | str:
+    """An id as files write them: a whole number or text."""
+    if isinstance(field.value, bool) or not isinstance(field.value, (int, str)):
+        raise field.wrong("expected an id: a whole number or text")
+    return field.value

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from diffusion.formats.draft import Draft, Part, canvas_side, ignored
-from diffusion.formats.fields import Field
+from diffusion.formats.fields import Field, identity
 from diffusion.formats.shapes import read_mask, read_point, read_scribble
 from diffusion.layout import Instance, Layout, LayoutError, Point
 
@@ -77,7 +77,7 @@ def _part(anno: Field, width: int, height: int, resample: bool, notes: list[str]
         scribble=read_scribble(scribble, width, height, notes, resample) if scribble else None,
         mask=read_mask(mask, width, height, notes) if mask else None,
         depth=depth.whole() if depth else None,
-        id=None if name is None else str(name.value) if isinstance(name.value, int) else name.text(),
+        id=None if name is None else str(identity(name)),
     )
 
 
