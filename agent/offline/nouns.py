@@ -14,17 +14,104 @@ Home = Literal["ground", "sky", "water", "wall", "small"]
 Support = Literal["", "seat", "top", "inside"]
 
 PLURAL_ONLY = frozenset(
-    "scissors skis pants jeans trousers shorts glasses sunglasses eyeglasses headphones binoculars goggles pliers tongs "
-    "tweezers pajamas chopsticks stairs".split()
+    [
+        "scissors",
+        "skis",
+        "pants",
+        "jeans",
+        "trousers",
+        "shorts",
+        "glasses",
+        "sunglasses",
+        "eyeglasses",
+        "headphones",
+        "binoculars",
+        "goggles",
+        "pliers",
+        "tongs",
+        "tweezers",
+        "pajamas",
+        "chopsticks",
+        "stairs",
+    ]
 )
 """Nouns that are one thing although they look like many: "a pair of scissors" is one instance."""
 
-SAME_IN_BOTH = frozenset("sheep fish deer moose bison aircraft spacecraft series species salmon trout shrimp".split())
+SAME_IN_BOTH = frozenset(
+    [
+        "sheep",
+        "fish",
+        "deer",
+        "moose",
+        "bison",
+        "aircraft",
+        "spacecraft",
+        "series",
+        "species",
+        "salmon",
+        "trout",
+        "shrimp",
+    ]
+)
 
 MASS = frozenset(
-    "water coffee tea milk juice wine beer soup rice pasta bread cheese butter sugar salt grass sand snow ice rain fog "
-    "mist smoke fire hair fur food fruit furniture luggage clothing equipment traffic broccoli popcorn sushi soap candy "
-    "corn lettuce wood metal gold silver paper money music graffiti lava mud dirt moss ivy seaweed jewelry".split()
+    [
+        "water",
+        "coffee",
+        "tea",
+        "milk",
+        "juice",
+        "wine",
+        "beer",
+        "soup",
+        "rice",
+        "pasta",
+        "bread",
+        "cheese",
+        "butter",
+        "sugar",
+        "salt",
+        "grass",
+        "sand",
+        "snow",
+        "ice",
+        "rain",
+        "fog",
+        "mist",
+        "smoke",
+        "fire",
+        "hair",
+        "fur",
+        "food",
+        "fruit",
+        "furniture",
+        "luggage",
+        "clothing",
+        "equipment",
+        "traffic",
+        "broccoli",
+        "popcorn",
+        "sushi",
+        "soap",
+        "candy",
+        "corn",
+        "lettuce",
+        "wood",
+        "metal",
+        "gold",
+        "silver",
+        "paper",
+        "money",
+        "music",
+        "graffiti",
+        "lava",
+        "mud",
+        "dirt",
+        "moss",
+        "ivy",
+        "seaweed",
+        "jewelry",
+    ]
 )
 
 _IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse", "dice": "die"}

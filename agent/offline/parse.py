@@ -198,9 +198,7 @@ class _Builder:
             self._add("inside", objects[0], (subject,))
         elif kind == "inverse on":
             self._add("on", objects[0], (subject,))
-        elif kind == "middle":
-            self._add("inside", subject, objects)
-        elif kind == "corner":
+        elif kind == "middle" or kind == "corner":
             self._add("inside", subject, objects)
         else:
             self._add(kind, subject, objects)
@@ -309,7 +307,7 @@ class _Builder:
         in_style = bool(self.pending and self.pending[0] in ("inside", "has") and not self._thing_noun(last))
         following = self._ahead()
         alone = following is None or following.kind in ("comma", "stop", "and")
-        if last in w.STYLES and (by_comma and alone or in_style):
+        if last in w.STYLES and ((by_comma and alone) or in_style):
             self.pending = None
             return True
         return False
@@ -349,9 +347,9 @@ class _Builder:
                     self.leading.append((f"region {region}", ()))
             self.pending, self.objects = None, []
         following = self._ahead()
-        if following and following.kind == "region" and following.value in ("back", "front"):
-            self.at += 1
-        elif following and following.kind == "with" and not self.group:
+        if (following and following.kind == "region" and following.value in ("back", "front")) or (
+            following and following.kind == "with" and not self.group
+        ):
             self.at += 1
         self.connector = self.connector if not self.group else ""
 

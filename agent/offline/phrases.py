@@ -91,15 +91,73 @@ _REWRITES = (
     (re.compile(r"\bnot only\b|\bbut also\b", re.I), " and "),
 )
 _NOT_VERBS = frozenset(
-    "ceiling pudding wedding earring clothing lightning spring string thing nothing something anything everything evening "
-    "morning sibling duckling dumpling railing awning sling viking icing frosting topping lighting herring bedding crossing "
-    "landing parking setting carving drawing sapling gosling darling wing king ring hundred seed weed reed steed breed feed "
-    "speed skating boxing living dining washing rocking sewing hunting fishing wrapping".split()
+    [
+        "ceiling",
+        "pudding",
+        "wedding",
+        "earring",
+        "clothing",
+        "lightning",
+        "spring",
+        "string",
+        "thing",
+        "nothing",
+        "something",
+        "anything",
+        "everything",
+        "evening",
+        "morning",
+        "sibling",
+        "duckling",
+        "dumpling",
+        "railing",
+        "awning",
+        "sling",
+        "viking",
+        "icing",
+        "frosting",
+        "topping",
+        "lighting",
+        "herring",
+        "bedding",
+        "crossing",
+        "landing",
+        "parking",
+        "setting",
+        "carving",
+        "drawing",
+        "sapling",
+        "gosling",
+        "darling",
+        "wing",
+        "king",
+        "ring",
+        "hundred",
+        "seed",
+        "weed",
+        "reed",
+        "steed",
+        "breed",
+        "feed",
+        "speed",
+        "skating",
+        "boxing",
+        "living",
+        "dining",
+        "washing",
+        "rocking",
+        "sewing",
+        "hunting",
+        "fishing",
+        "wrapping",
+    ]
 )
 _STANDS_ALONE = {"nobody": "people", "no-one": "people"}
 _HEDGES = {("at", "least"), ("at", "most"), ("up", "to"), ("more", "than"), ("fewer", "than"), ("less", "than"), ("exactly",),
            ("about",), ("around",), ("roughly",), ("approximately",), ("nearly",), ("almost",), ("only",), ("just",)}  # fmt: skip
-_PARTITIVES = frozenset("slice piece pile heap mound bit bundle chunk stack kind type sort".split())
+_PARTITIVES = frozenset(
+    ["slice", "piece", "pile", "heap", "mound", "bit", "bundle", "chunk", "stack", "kind", "type", "sort"]
+)
 _ARRANGEMENTS = {
     "side by side": "row", "in a row": "row", "in a line": "row", "lined up": "row", "in line": "row", "in rows": "row",
     "in a horizontal row": "row", "in a straight line": "row", "in a horizontal line": "row",
@@ -495,6 +553,6 @@ def _base(low: str) -> str:
 _ATTRIBUTES = (w.COLOURS, w.TEXTURES, w.MATERIALS, w.SIZES, w.STRETCHES, w.ADJECTIVES)
 _FUNCTION_WORDS = (
     w.CONNECTORS | w.COPULAS | w.RELATIVES | w.NEGATIONS | w.DETERMINERS | w.PRONOUNS | w.SHOWING
-    | frozenset("but there does do did can could will would should must may might or nor then if because when".split())
+    | frozenset(["but", "there", "does", "do", "did", "can", "could", "will", "would", "should", "must", "may", "might", "or", "nor", "then", "if", "because", "when"])
 )  # fmt: skip
 _RELATION_STARTS = frozenset(phrase[0] for phrase in w.RELATIONS if len(phrase) > 1)

@@ -1,0 +1,294 @@
+"""A corrected plan from what a check measured: enlarge, separate, move or reword what failed, and keep the rest."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from agent.offline import solve
+from agent.offline.naming import instance_ids
+from agent.offline.parse import parse
+from agent.offline.place import GAP, Link, Member, constraints_of, expand, holds, in_region, link, to_box
+from agent.offline.scene import Scene
+from agent.offline.solve import Body, Constraint, Pull
+from agent.planner import Plan, PlannerError
+from diffusion.layout import Box, Instance, Layout
+from eval.report import FidelityReport, InstanceVerdict
+
+LARGEST = 0.62
+"""No side of an enlarged box exceeds this share of the canvas."""
+SMALL = 0.2
+"""A box with a shorter side than this is enlarged whenever what is in it fails."""
+FIRST_REPLAN = 2
+"""Rounds count from 1: the first corrected plan is drawn in round 2, from the same noise; later ones from new noise."""
+
+
+@dataclass
+class _Change:
+    """What is to happen to one instance; ``box`` is where it should go, before relations have had their say."""
+
+    box: Box
+    caption: str
+    moves: bool = False
+    why: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """The prompt's relations, by the layout's own order of instances; without a scene only the order that it has."""
+
+    scene: Scene
+    members: list[Member]
+    links: list[Link]
+
+
+def replan(prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
+    """The layout with what failed corrected, and notes that quote what was measured.
+
+    Ids, categories and accepted instances are kept. New noise is asked for when this is not the first correction
+    (moving has been tried) and when no box or caption is left to change.
+    """
+    verdicts = {verdict.id: verdict for verdict in report.instances}
+    rng = random.Random(seed * 1000 + round_number)
+    graph = _graph(prompt, layout)
+    changes = {
+        instance.id: _change(instance, verdicts[instance.id], report, layout, round_number)
+        for instance in layout
+        if instance.id in verdicts and not verdicts[instance.id].accepted and instance.id not in report.unjudged
+    }
+    merged = _merged(layout, verdicts, report)
+    for first, second in merged:
+        for instance_id, other in ((first, second), (second, first)):
+            if instance_id in changes and changes[instance_id].box is not None:
+                changes[instance_id].moves = True
+                changes[instance_id].why.append(f"it ran together with {other}: moved apart")
+    boxes, unsolved = _settle(layout, graph, changes, merged, rng)
+    notes: list[str] = []
+    instances = []
+    for instance in layout:
+        change, box = changes.get(instance.id), boxes.get(instance.id)
+        if change is None:
+            instances.append(instance)
+            continue
+        moved = box is not None and box != instance.box
+        update: dict[str, object] = {"caption": change.caption}
+        if moved:
+            update["box"] = box
+            left_out = [name for name in ("point", "scribble", "mask") if getattr(instance, name) is not None]
+            update |= dict.fromkeys(left_out)
+            change.why += [f"its {name} no longer fits the new box and was left out" for name in left_out]
+        instances.append(instance.model_copy(update=update))
+        notes.append(f"{instance.id}: {'; '.join(change.why)}{_from_to(instance.box, box) if moved and box else ''}")
+    corrected = Layout.model_validate(layout.model_copy(update={"instances": tuple(instances)}).model_dump())
+    notes += [
+        f"unplanned: {thing.label} found at {_words(thing.box)} with confidence {thing.score:.2f}"
+        for thing in report.unplanned
+    ]
+    notes += unsolved
+    new_seed = round_number > FIRST_REPLAN or corrected.instances == layout.instances
+    if new_seed:
+        reason = (
+            "correcting boxes has been tried"
+            if round_number > FIRST_REPLAN
+            else "there is no box or caption left to correct"
+        )
+        notes.append(f"new noise: {reason}")
+    return Plan(corrected, tuple(notes), new_seed=new_seed)
+
+
+def _graph(prompt: str, layout: Layout) -> _Graph:
+    """The relations of the prompt, if the layout is one that this planner made of it; else an empty graph."""
+    try:
+        scene = parse(prompt)
+    except PlannerError:
+        scene = Scene()
+    ids = instance_ids(scene)
+    members = expand(scene)
+    here = [instance.id for instance in layout]
+    if sorted(ids) != sorted(here) or any(
+        scene.things[members[ids.index(instance.id)].thing].noun != instance.category for instance in layout
+    ):
+        return _Graph(Scene(), [], [])
+    at = {index: here.index(instance_id) for index, instance_id in enumerate(ids)}
+    ordered = sorted(range(len(ids)), key=lambda index: at[index])
+    links = [Link(item.kind, at[item.member], tuple(at[o] for o in item.others)) for item in link(scene, members)]
+    return _Graph(scene, [members[index] for index in ordered], links)
+
+
+def _change(
+    instance: Instance, verdict: InstanceVerdict, report: FidelityReport, layout: Layout, round_number: int
+) -> _Change:
+    """What this instance needs by itself, before its neighbours are considered."""
+    planned = instance.box
+    wrong = [attribute for attribute in verdict.attributes if attribute.ok is False]
+    change = _Change(planned, instance.caption, why=[_reason(verdict)])  # type: ignore[arg-type]
+    for attribute in wrong:
+        if not instance.caption.endswith(f", {attribute.wanted}"):
+            change.caption = f"{change.caption}, {attribute.wanted}"
+            change.why.append(f"{attribute.wanted} is asked for once more, instead of {attribute.found}")
+    if planned is None:
+        return change
+    small = min(planned.width, planned.height) < SMALL
+    if verdict.detected is None:
+        grow = 1.25
+        target = planned
+        if verdict.landed is not None:
+            target = _towards(planned, verdict.landed, 0.6)
+            change.why.append(f"one was found at {_words(verdict.landed)}: moved towards it")
+        change.box, change.moves = _scaled(target, grow), True
+        change.why.append(f"enlarged by {grow - 1:.0%}")
+    elif not wrong or (verdict.iou is not None and verdict.iou < 0.5):
+        ratio = verdict.detected.area / planned.area
+        target = _towards(planned, verdict.detected, 0.5)
+        if ratio < 0.7 or small:
+            change.box = _scaled(_towards(planned, verdict.detected, 0.3), 1.2)
+            change.why.append(f"it covers {ratio:.0%} of its box: enlarged by 20%")
+        else:
+            change.box = _blend(target, verdict.detected, 0.5)
+            change.why.append(f"moved towards where it is, {_words(verdict.detected)}")
+        change.moves = True
+    return change
+
+
+def _merged(layout: Layout, verdicts: dict[str, InstanceVerdict], report: FidelityReport) -> list[tuple[str, str]]:
+    """Pairs that ran together: what was found for one, or nothing planned, covers a good part of both."""
+    found = [(verdict.id, verdict.detected) for verdict in verdicts.values() if verdict.detected is not None]
+    found += [("", thing.box) for thing in report.unplanned]
+    pairs = []
+    placed = [instance for instance in layout if instance.box is not None and instance.id in verdicts]
+    for index, a in enumerate(placed):
+        for b in placed[index + 1 :]:
+            failed = [instance.id for instance in (a, b) if not verdicts[instance.id].accepted]
+            if failed and any(
+                (owner in ("", a.id, b.id)) and _share(a.box, box) > 0.25 and _share(b.box, box) > 0.25  # type: ignore[arg-type]
+                for owner, box in found
+            ):
+                pairs.append((a.id, b.id))
+    return pairs
+
+
+def _settle(
+    layout: Layout, graph: _Graph, changes: dict[str, _Change], merged: list[tuple[str, str]], rng: random.Random
+) -> tuple[dict[str, Box], list[str]]:
+    """Boxes near the wished ones that break no relation of the prompt; what cannot move keeps its box."""
+    moving = {instance_id for instance_id, change in changes.items() if change.moves}
+    placed = [instance for instance in layout if instance.box is not None]
+    if not moving or len(placed) != len(layout.instances):
+        return {}, [] if not moving else ["an instance has no box: boxes are left as they are"]
+    before = [instance.box for instance in placed if instance.box is not None]
+    allowed = _broken(graph, before)
+    for attempt in range(8):
+        keep = 1.0 - attempt / 8
+        bodies = []
+        for instance, box in zip(placed, before, strict=True):
+            wish = changes[instance.id].box if instance.id in moving else box
+            wish = _blend(box, wish, keep)
+            mobility = 1.0 if instance.id in moving else 0.0
+            jitter = 0.02 * mobility * attempt
+            bodies.append(
+                Body(wish.center.x + rng.uniform(-jitter, jitter), wish.center.y, wish.width, wish.height, mobility)
+            )
+        constraints = _constraints(layout, graph, bodies, before, merged)
+        pulls = [_stay(body, body.x, body.y) for body in bodies]
+        solve.relax(bodies, constraints, pulls)
+        after = [
+            to_box(body) if instance.id in moving else box
+            for body, instance, box in zip(bodies, placed, before, strict=True)
+        ]
+        if _broken(graph, after) <= allowed and _overlap(graph, after) <= _overlap(graph, before) + 0.01:
+            return {instance.id: box for instance, box in zip(placed, after, strict=True) if instance.id in moving}, []
+    return {}, ["boxes are left as they are: no correction keeps what the prompt asks for"]
+
+
+def _constraints(
+    layout: Layout, graph: _Graph, bodies: list[Body], before: list[Box], merged: list[tuple[str, str]]
+) -> list[Constraint]:
+    ids = [instance.id for instance in layout]
+    if graph.members:
+        result = constraints_of(graph.scene, graph.members, graph.links, bodies)
+    else:
+        result = []
+        for i, a in enumerate(before):
+            for j, b in enumerate(before):
+                if a.x1 <= b.x0:
+                    result.append(solve.left_of(bodies[i], bodies[j], 0.0))
+                elif a.y1 <= b.y0:
+                    result.append(solve.above(bodies[i], bodies[j], 0.0))
+    touching = {frozenset((item.member, other)) for item in graph.links for other in item.others if item.kind != "left"}
+    for first, second in merged:
+        i, j = ids.index(first), ids.index(second)
+        if frozenset((i, j)) not in touching:
+            result.append(solve.apart(bodies[i], bodies[j], 3 * GAP))
+    return result
+
+
+def _stay(body: Body, x: float, y: float) -> Pull:
+    def pull(strength: float) -> None:
+        body.x += strength * body.mobility * (x - body.x)
+        body.y += strength * body.mobility * (y - body.y)
+
+    return pull
+
+
+def _broken(graph: _Graph, boxes: list[Box]) -> int:
+    """How many relations and regions of the prompt the boxes break."""
+    regions = sum(
+        not in_region(region, boxes[index]) for index, member in enumerate(graph.members) for region in member.regions
+    )
+    return regions + sum(not holds(item, boxes) for item in graph.links)
+
+
+def _overlap(graph: _Graph, boxes: list[Box]) -> float:
+    """The area shared by things that no relation brings together."""
+    related = {frozenset((item.member, other)) for item in graph.links for other in item.others}
+    return sum(
+        _shared(a, b) for i, a in enumerate(boxes) for j, b in enumerate(boxes[:i]) if frozenset((i, j)) not in related
+    )
+
+
+def _shared(a: Box, b: Box) -> float:
+    return max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
+
+
+def _share(box: Box, other: Box) -> float:
+    """How much of ``box`` lies in ``other``."""
+    return _shared(box, other) / box.area
+
+
+def _scaled(box: Box, factor: float) -> Box:
+    """The box enlarged about its centre, no side above LARGEST (unless it was), shifted to stay on the canvas."""
+    w = max(box.width, min(box.width * factor, LARGEST))
+    h = max(box.height, min(box.height * factor, LARGEST))
+    return _boxed(box.center.x, box.center.y, w, h)
+
+
+def _towards(box: Box, other: Box, share: float) -> Box:
+    """The box with its centre moved towards another's."""
+    x = box.center.x + share * (other.center.x - box.center.x)
+    y = box.center.y + share * (other.center.y - box.center.y)
+    return _boxed(x, y, box.width, box.height)
+
+
+def _blend(box: Box, other: Box, share: float) -> Box:
+    """Between two boxes, centre and sides."""
+    corners = [a + share * (b - a) for a, b in zip(box.xyxy(), other.xyxy(), strict=True)]
+    return Box(x0=corners[0], y0=corners[1], x1=corners[2], y1=corners[3])
+
+
+def _boxed(x: float, y: float, w: float, h: float) -> Box:
+    w, h = min(w, 1.0), min(h, 1.0)
+    x, y = min(max(x, w / 2), 1 - w / 2), min(max(y, h / 2), 1 - h / 2)
+    return Box(x0=max(0.0, x - w / 2), y0=max(0.0, y - h / 2), x1=min(1.0, x + w / 2), y1=min(1.0, y + h / 2))
+
+
+def _reason(verdict: InstanceVerdict) -> str:
+    found = "missing" if verdict.detected is None else f"IoU {verdict.iou:.2f}" if verdict.iou is not None else "found"
+    return found if verdict.reason in ("", "ok", found) else f"{found} ({verdict.reason})"
+
+
+def _from_to(before: Box | None, after: Box) -> str:
+    return f"; box {_words(before)} -> {_words(after)}" if before else ""
+
+
+def _words(box: Box) -> str:
+    return f"x {box.x0:.2f}-{box.x1:.2f}, y {box.y0:.2f}-{box.y1:.2f}"
