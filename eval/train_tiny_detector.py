@@ -148,7 +148,7 @@ def train(
         exported.load_state_dict(average.module.state_dict())
         TinyDetector(exported).save(out / "detector")
 
-    reconstruct = _reconstruction(vae, device) if vae is not None else None
+    reconstruct = reconstruction(vae, device, latent_noise=0.25) if vae is not None else None
     net.train()
     saved = started = time.monotonic()
     for pixels, wanted in DataLoader(Examples(config, seen), batch_size=batch, num_workers=workers):
@@ -227,8 +227,11 @@ def _noisy(pixels: Tensor) -> Tensor:
     return pixels + (amount(1) < 0.5) * 0.16 * amount(1) * torch.randn_like(pixels)
 
 
-def _reconstruction(directory: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """What the VAE in ``directory`` makes of (B, 3, H, W) pictures in [-1, 1], with some noise on the latents."""
+def reconstruction(directory: Path, device: torch.device, latent_noise: float) -> Callable[[Tensor], Tensor]:
+    """What the VAE in ``directory`` makes of (B, 3, H, W) pictures in [-1, 1].
+
+    The latents get up to ``latent_noise`` times their own deviation in noise, a different amount for every picture.
+    """
     from diffusers import AutoencoderDC
 
     vae: Any = AutoencoderDC.from_pretrained(directory).to(device).eval().requires_grad_(False)
@@ -236,7 +239,7 @@ def _reconstruction(directory: Path, device: torch.device) -> Callable[[Tensor],
     def reconstruct(pixels: Tensor) -> Tensor:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             latents = vae.encode(pixels).latent
-            spread = latents.std() * 0.25 * torch.rand(len(latents), 1, 1, 1, device=device)
+            spread = latents.std() * latent_noise * torch.rand(len(latents), 1, 1, 1, device=device)
             pictures = vae.decode(latents + spread * torch.randn_like(latents)).sample
         return pictures.float().clamp(-1, 1).clone()
 
