@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,20 @@ def warn(text: str) -> None:
 
 def fail(text: str) -> None:
     _marked("error", "bold red", text)
+
+
+class NoteHandler(logging.Handler):
+    """Shows each different record of a logger once, as a note."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self._shown:
+            self._shown.add(text)
+            note(text)
 
 
 @functools.cache

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent.exits import ExitCode, Stop
 
 TINY_FOLDER = Path(__file__).resolve().parent.parent / "diffusion" / "tiny" / "weights"
 SD15_REPOSITORY = "kyeongry/instancediffusion_sd15"
+NATIVE_SIDES = {"tiny": 128, "sd15": 512}
+"""The side in pixels of the pictures that a named model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -34,42 +35,37 @@ def list_models() -> list[ModelEntry]:
             "tiny",
             "InstanceDiffusion in miniature, trained on the tiny world's words (scenewright models tiny)",
             str(TINY_FOLDER),
-            (128, 128),
+            native_size("tiny"),
             bundled,
             "" if bundled else "the weights are missing from this installation: install scenewright again",
         ),
         ModelEntry(
             "sd15",
-            "InstanceDiffusion on Stable Diffusion 1.5, any words; 6 GB of weights, better with a GPU",
+            "InstanceDiffusion on Stable Diffusion 1.5, any words; best with a GPU",
             str(cached) if cached else f"{SD15_REPOSITORY} on the hub",
-            (512, 512),
+            native_size("sd15"),
             cached is not None,
             "" if cached else f"fetched on first use, or before: hf download {SD15_REPOSITORY}",
         ),
     ]
 
 
-def canvas(model: str) -> tuple[int, int]:
+def native_size(model: str) -> tuple[int, int]:
     """(width, height) in pixels that the model was trained on; Stop when there is no such model."""
-    for entry in list_models():
-        if entry.name == model:
-            return entry.canvas
-    folder = Path(model)
-    if folder.is_file():
-        return 512, 512
+    if model in NATIVE_SIDES:
+        return NATIVE_SIDES[model], NATIVE_SIDES[model]
+    path = Path(model)
+    if path.is_file():
+        return native_size("sd15")
+    index = path / "model_index.json"
     try:
-        sample_size = _read_config(folder, "unet")["sample_size"]
-        factor = 2 ** (len(_read_config(folder, "vae")["block_out_channels"]) - 1)
-        return int(sample_size) * factor, int(sample_size) * factor
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Stop(
-            f"--model {model}: not tiny, not sd15, no .pth file, and no folder with a saved pipeline ({error})",
-            ExitCode.UNAVAILABLE,
-        ) from error
-
-
-def _read_config(folder: Path, component: str) -> dict[str, Any]:
-    return json.loads((folder / component / "config.json").read_text(encoding="utf-8"))
+        side = json.loads(index.read_text(encoding="utf-8")).get("defaults", {}).get("size", NATIVE_SIDES["sd15"])
+        return int(side), int(side)
+    except FileNotFoundError:
+        known = ", ".join(NATIVE_SIDES)
+        raise Stop(f"--model {model}: no such model: give {known} or a path", ExitCode.UNAVAILABLE) from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise Stop(f"{index}: cannot be read ({error})", ExitCode.UNAVAILABLE) from error
 
 
 def _sd15_in_cache() -> Path | None:

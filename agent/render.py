@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from agent.console import NoteHandler
 from agent.exits import ExitCode, Stop
 
 if TYPE_CHECKING:
@@ -37,21 +39,27 @@ class Renderer:
         self._settings = settings
 
     def render(self, layout: Layout, seed: int, on_step: OnStep | None = None) -> Image:
-        """The picture of the layout, of its size in pixels; the same seed gives the same picture on one machine."""
+        """The picture of the layout, of its size in pixels; the same seed gives the same picture on one machine.
+
+        LayoutError when the model cannot draw this canvas or so many instances.
+        """
         import torch
+
+        settings = self._settings
+        steps = settings.steps or self._pipeline.config.defaults["num_inference_steps"]
 
         def after_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if on_step is not None:
-                on_step(step + 1, pipeline.num_timesteps)
+                on_step(min(step + 1, steps), steps)
             return tensors
 
-        settings = self._settings
         return self._pipeline(
             layout,
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             alpha=settings.alpha,
             mis=settings.mis,
+            seed=seed,
             # Noise drawn on the CPU is the same on every device.
             generator=torch.Generator("cpu").manual_seed(seed),
             callback_on_step_end=after_step,
@@ -64,15 +72,30 @@ class Renderer:
 
 def load_renderer(model: str, settings: RenderSettings) -> Renderer:
     """Loads a model by name or path; Stop with exit code 4 when it is not available."""
+    _quiet_libraries()
     from diffusion.checkpoints import load_pipeline
 
+    device = pick_device(settings.device)
     try:
-        pipeline = load_pipeline(model, device=pick_device(settings.device))
+        pipeline = load_pipeline(model, device=device)
     except (OSError, ValueError) as error:
         advice = "draw with the bundled model (--model tiny), or fetch it: see scenewright models"
         raise Stop(f"--model {model} is not available: {error}\n{advice}", ExitCode.UNAVAILABLE) from error
     pipeline.set_progress_bar_config(disable=True)
     return Renderer(model, pipeline, settings)
+
+
+def _quiet_libraries() -> None:
+    """Leaves standard error to our own messages; the engine's warnings become notes."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    engine = logging.getLogger("diffusion")
+    engine.addHandler(NoteHandler())
+    engine.propagate = False
 
 
 def pick_device(wanted: str) -> str:

@@ -57,14 +57,14 @@ def generate(
     """
     from agent.choose import choose_planner
     from agent.loop import run_loop
-    from agent.models import canvas
+    from agent.models import native_size
     from agent.render import RenderSettings
     from agent.run import RunFolder, default_folder
     from agent.scene_text import check_prompt
     from agent.show import preview
 
     check_prompt(prompt)
-    native = canvas(model)
+    native = native_size(model)
     size = (width or native[0], height or native[1])
     chosen, line = choose_planner(planner, model=llm_model)
     say(line)

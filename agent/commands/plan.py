@@ -42,12 +42,12 @@ def plan(
     is 2 (4 when the planner's service is unavailable). Blank lines hold no prompt: they are counted and passed over.
     """
     from agent.choose import choose_planner
-    from agent.models import canvas
+    from agent.models import native_size
     from agent.scene_text import check_prompt
 
     if (prompt is None) == (file is None):
         raise Stop("give a prompt or --file FILE, one of the two: scenewright plan 'a red ball left of a blue cube'")
-    native = canvas(model)
+    native = native_size(model)
     size = (width or native[0], height or native[1])
     chosen, line = choose_planner(planner, model=llm_model)
     say(line)

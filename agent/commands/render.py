@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +38,19 @@ def render(
     """Draw a plan: DIR gets plan.json, image.png and run.json. Nothing is checked here: see `check` and `generate`."""
     from agent.commands.plan_file import read_plan
     from agent.drawable import tiny_gaps
+    from agent.models import native_size
     from agent.progress import step_bar
     from agent.render import RenderSettings, load_renderer
     from agent.run import RunFolder
     from agent.show import preview
 
     layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
+    native = native_size(model)
+    if (layout.width, layout.height) != native:
+        note(
+            f"the plan's canvas is {layout.width} x {layout.height} pixels; "
+            f"the model {model} was trained at {native[0]} x {native[1]}"
+        )
     if model == "tiny":
         gaps = tiny_gaps(layout)
         for instance in gaps.objects:
@@ -54,14 +62,14 @@ def render(
         "command": "render",
         "prompt": layout.caption,
         "seed": seed,
-        "options": {"plan": str(plan), "model": model},
+        "options": {"plan": str(plan), "model": model, **asdict(settings)},
     }
     with RunFolder.create(output, record, overwrite=overwrite) as run:
         run.save_plan(layout)
         say(f"loading the model {model}")
         with run.timed("load"):
             renderer = load_renderer(model, settings)
-        run.record["model"] = renderer.describe()
+        run.record["renderer"] = renderer.describe()
         with run.timed("render"), step_bar("drawing") as on_step:
             image = renderer.render(layout, seed, on_step)
         run.save_picture(layout, image, seed)
