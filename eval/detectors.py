@@ -46,10 +46,10 @@ class _Tiny:
     name = "tiny"
 
     def __init__(self) -> None:
-        from eval.tiny_detector import TinyDetector
+        from eval import tiny_detector
 
         try:
-            self._model = TinyDetector.load()
+            self._model = tiny_detector.TinyDetector.load(tiny_detector.WEIGHTS)
         except (OSError, ValueError) as error:
             raise DetectorError(f"the bundled detector cannot be loaded: {error}", exit_code=4) from error
 

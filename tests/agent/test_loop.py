@@ -1,11 +1,13 @@
 """The loop with a renderer that really draws and a check that really judges; only the planners are scripted."""
 
+import random
 import subprocess
 import sys
 
 import pytest
 
 from agent.loop import Discarded, Finished, Planned, Rendered, broken_promises, derived_seed, run_loop
+from agent.offline.planner import OfflinePlanner
 from agent.planner import Plan, PlannerError, PlannerUnavailable
 from diffusion.layout import LayoutError
 from eval.fidelity import check, judge
@@ -243,6 +245,51 @@ def test_what_a_replan_must_keep(after, problem):
 )
 def test_what_a_replan_may_change(after):
     assert broken_promises(GOOD, I2_ACCEPTED, after) == []
+
+
+def capricious(salt):
+    """A model that leaves out, recolours, shifts or shrinks half of the things, others for every plan and seed."""
+
+    def fault(layout, seed):
+        drawn = layout
+        for instance in layout:
+            dice = random.Random(f"{salt} {seed} {instance.box.xyxy()}")
+            (x0, y0, x1, y1), fate = instance.box.xyxy(), dice.random()
+            if fate < 0.1:
+                drawn = without(drawn, instance.id)
+            elif fate < 0.2:
+                drawn = changed(drawn, instance.id, caption=f"a {dice.choice(['pink', 'white'])} {instance.category}")
+            elif fate < 0.35:
+                shift = dice.uniform(-x0, 1 - x1)
+                drawn = moved(drawn, instance.id, box(x0 + shift, y0, x1 + shift, y1))
+            elif fate < 0.5:
+                w, h = (x1 - x0) / 4, (y1 - y0) / 4
+                drawn = moved(drawn, instance.id, box(x0 + w, y0 + h, x1 - w, y1 - h))
+        return drawn
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "two red balls left of a blue cube on green grass",
+        "a black cat next to a purple house and two yellow stars on the beach",
+        "a striped green umbrella, a red cup and a blue apple on a table",
+        "four purple mushrooms in a row in a forest",
+    ],
+)
+def test_the_offline_planner_keeps_its_promises_and_its_rounds_pay(prompt):
+    first, best = [], []
+    for salt in range(6):
+        world = Watched(capricious(salt))
+        result = run_loop(
+            prompt, OfflinePlanner(), world.render, world.check, rounds=4, seed=salt, width=128, height=128
+        )
+        assert result.notes == ()
+        first.append(result.rounds[0].report.mean_iou)
+        best.append(result.best.report.mean_iou)
+    assert sum(best) > sum(first)
 
 
 def test_events_tell_the_story_and_carry_the_result_so_far():
