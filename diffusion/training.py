@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -87,6 +88,14 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], ema: Ema, optimiz
     ema.updates = state["ema_updates"]
     optimizer.load_state_dict(state["optimizer"])
     return state["step"]
+
+
+def join_processes() -> tuple[int, int]:
+    """(rank, number of processes), joined where torchrun started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank(), dist.get_world_size()
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

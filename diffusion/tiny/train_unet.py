@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import time
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from diffusers import DDPMScheduler
 from torch import nn
 
@@ -26,6 +24,7 @@ from diffusion.training import (
     Float32Attention,
     average_gradients,
     diffusion_loss,
+    join_processes,
     learning_rate,
     load_checkpoint,
     save_checkpoint,
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    rank, world = _processes()
+    rank, world = join_processes()
     device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(options.seed)
     unet = build_unet()
@@ -112,14 +111,6 @@ def loss_of(
         return unet(noisy, timesteps, context, instances).sample
 
     return diffusion_loss(predict, batch.latents, scheduler, generator)
-
-
-def _processes() -> tuple[int, int]:
-    """(rank, number of processes), joined where torchrun started several."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return 0, 1
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return dist.get_rank(), dist.get_world_size()
 
 
 def _attention_for(device: torch.device) -> contextlib.AbstractContextManager:
