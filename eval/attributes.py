@@ -12,14 +12,21 @@ OTHER_COLOURS = frozenset(
 )
 """Colours that people ask for and the tiny world lacks: wanted, and judged only by a detector that can name them."""
 
+_ELSEWHERE = re.compile(r"\b(?:on|under|behind|near|beside|above|below|against|next to|in front of)\b")
+
 _SPELLINGS = {"gray": "grey", "golden": "gold"}
 
 
 def wanted_attributes(caption: str) -> dict[str, str]:
-    """The attributes that the caption of one thing names, such as ``{"colour": "red", "texture": "striped"}``."""
-    read = describe(caption)
-    others = (word for word in map(_spelled, re.findall(r"\w+", caption.lower())) if word in OTHER_COLOURS)
-    wanted = {"colour": read.colour or next(others, None), "texture": read.texture}
+    """The attributes that the caption of one thing names, such as ``{"colour": "red", "texture": "striped"}``.
+
+    The first colour counts, and what the thing stands on, behind or next to is not read: "a cup on a red table" asks
+    for no colour.
+    """
+    thing = _ELSEWHERE.split(caption.lower(), maxsplit=1)[0]
+    colours = (canonical_colour(word) or _spelled(word) for word in re.findall(r"\w+", thing))
+    colour = next((word for word in colours if word in COLOURS or word in OTHER_COLOURS), None)
+    wanted = {"colour": colour, "texture": describe(thing).texture}
     return {attribute: value for attribute, value in wanted.items() if value is not None}
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from diffusion.layout import Point, Scribble
 from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import sample_scene
+from eval.attributes import wanted_attributes
 from eval.boxes import iou
 from eval.fidelity import Acceptance, CheckError, check, judge
 from eval.report import Detection
@@ -173,6 +174,23 @@ def test_attributes_that_cannot_be_judged_are_neither_right_nor_wrong():
     ]
     assert report.accepted
     assert report.instances[0].reason == "ok; colour 'orange' could not be judged"
+
+
+@pytest.mark.parametrize(
+    "caption, wanted",
+    [
+        ("a cube", {}),
+        ("a big striped scarlet ball", {"colour": "red", "texture": "striped"}),
+        ("a golden ring with dots", {"colour": "gold", "texture": "dotted"}),
+        ("an orange and white fish", {"colour": "orange"}),
+        ("a gray cat", {"colour": "grey"}),
+        ("a red ball, red", {"colour": "red"}),
+        ("a cup on a red table", {}),
+        ("a white cat next to a black, checkered box", {"colour": "white"}),
+    ],
+)
+def test_what_a_caption_asks_for(caption, wanted):
+    assert wanted_attributes(caption) == wanted
 
 
 def test_points_and_scribbles_are_judged_by_what_stands_on_them_and_not_scored():
