@@ -65,28 +65,29 @@ def learning_rate(step: int, total: int, peak: float, warmup: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, late))))
 
 
-def save_checkpoint(path: Path, step: int, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer):
+def save_checkpoint(path: Path, step: int, modules: dict[str, nn.Module], ema: Ema, *optimizers: torch.optim.Optimizer):
     """Everything that training needs to go on as if it had never stopped; the file appears whole or not at all."""
     state = {
         "step": step,
         "modules": {name: module.state_dict() for name, module in modules.items()},
         "ema": {name: module.state_dict() for name, module in ema.modules.items()},
         "ema_updates": ema.updates,
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
     }
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
     temporary.replace(path)
 
 
-def load_checkpoint(path: Path, modules: dict[str, nn.Module], ema: Ema, optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(path: Path, modules: dict[str, nn.Module], ema: Ema, *optimizers: torch.optim.Optimizer) -> int:
     """Restores what save_checkpoint wrote and returns the step to go on with."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     for name, module in modules.items():
         module.load_state_dict(state["modules"][name])
         ema.modules[name].load_state_dict(state["ema"][name])
     ema.updates = state["ema_updates"]
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     return state["step"]
 
 

@@ -59,19 +59,19 @@ def train(options: argparse.Namespace) -> None:
     data = TinyDataset(latents, layouts, tokenizer, unet.slots)
     modules: dict[str, nn.Module] = {"unet": unet.to(device), "text_encoder": encoder.to(device)}
     parameters = [p for module in modules.values() for p in module.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=options.lr, weight_decay=0.01)
+    optimizers = build_optimizers(modules, options.lr)
     ema = Ema(modules, EMA_DECAY)
     scheduler = DDPMScheduler.from_config(build_scheduler().config)
     options.out.mkdir(parents=True, exist_ok=True)
     checkpoint = options.out / "checkpoint.pt"
-    start = load_checkpoint(checkpoint, modules, ema, optimizer) if checkpoint.exists() else 0
+    start = load_checkpoint(checkpoint, modules, ema, *optimizers) if checkpoint.exists() else 0
 
     compute = loss_of
     if device.type == "cuda":
         compute = torch.compile(loss_of)
     losses, since = [], time.perf_counter()
     for step in range(start, options.steps):
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = learning_rate(step, options.steps, options.lr, WARMUP)
         batch = data.batch(step, options.batch // world, seed=options.seed, rank=rank).to(device)
         generator = torch.Generator().manual_seed((options.seed << 40) + (step << 8) + rank)
@@ -80,8 +80,9 @@ def train(options: argparse.Namespace) -> None:
         loss.backward()
         average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, CLIP)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         ema.update(modules)
         losses.append(loss.item())
         last = step + 1 == options.steps
@@ -90,12 +91,23 @@ def train(options: argparse.Namespace) -> None:
             print(f"step {step + 1} loss {sum(losses) / len(losses):.4f} {rate:.1f} samples/s", flush=True)
             losses, since = [], time.perf_counter()
         if rank == 0 and ((step + 1) % options.save_every == 0 or last):
-            save_checkpoint(checkpoint, step + 1, modules, ema, optimizer)
+            save_checkpoint(checkpoint, step + 1, modules, ema, *optimizers)
             for name, module in ema.modules.items():
                 module.save_pretrained(options.out / name)
             tokenizer.save_pretrained(options.out / "tokenizer")
             scheduler_folder = options.out / "scheduler"
             build_scheduler().save_pretrained(scheduler_folder)
+
+
+def build_optimizers(modules: dict[str, nn.Module], lr: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al., 2024) for the matrices of the linear layers, AdamW for everything else."""
+    named = [(name, p) for module in modules.values() for name, p in module.named_parameters()]
+    matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in named if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=lr, weight_decay=0.01, betas=(0.9, 0.99), fused=True),
+    ]
 
 
 def loss_of(
