@@ -1,9 +1,12 @@
-"""The miniature's autoencoder, factor 8 with 8 channels, and its training: ``python -m diffusion.tiny.autoencoder --help``.
+"""The miniature's autoencoder, factor 8 with 8 channels, and its training.
+
+``python -m diffusion.tiny.autoencoder --help``; started again with the same folder it goes on from the last checkpoint,
+and several processes share the work when started with ``torchrun``.
 
 The loss asks for three things beside a good picture, for the sake of the diffusion model that lives in the latents:
-every channel has mean 0 and variance 1; a little noise on the latents does little to the picture (the decoder forgives);
-and latents at half the resolution decode to the picture at half the resolution (they are smooth, as in EQ-VAE,
-Kouzelis et al., ICML 2025).
+every channel has mean 0 and variance 1; a little noise on the latents does little to the picture (the decoder
+forgives); and latents at half the resolution decode to the picture at half the resolution (they are smooth, as in
+EQ-VAE, Kouzelis et al., ICML 2025).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from torch.nn.functional import avg_pool2d
 from diffusion.tiny.pictures import FIRST_TRAINING_SEED, draw_pictures
 from diffusion.training import Ema, average_gradients, join_processes, learning_rate, load_checkpoint, save_checkpoint
 
-FIRST_TEST_SEED = 5_000_000
+FIRST_TEST_SEED, TEST_PICTURES = 5_000_000, 256
 CROP = 64
 FULL_PICTURES = 0.2
 """The last part of the training sees whole pictures: a crop knows more border than a picture does."""
@@ -51,7 +54,7 @@ def main() -> None:
 
 
 def build_autoencoder() -> AutoencoderDC:
-    """The architecture with random weights: convolutions from half resolution down, shortcuts around every change of it."""
+    """The architecture with random weights: residual blocks at a half, a quarter and an eighth of the resolution."""
     sizes = {"block_out_channels": (24, 24, 96, 128), "block_types": "ResBlock", "qkv_multiscales": ((),) * 4}
     model = AutoencoderDC(
         latent_channels=8,
@@ -67,7 +70,7 @@ def build_autoencoder() -> AutoencoderDC:
 
 def to_tensor(pictures: NDArray[np.uint8]) -> torch.Tensor:
     """(B, H, W, 3) of 0 to 255 as (B, 3, H, W) of -1 to 1."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()
@@ -175,7 +178,7 @@ def _pictures(options: argparse.Namespace, rank: int, world: int) -> tuple[NDArr
         dist.barrier()
     processes = os.cpu_count() or 1
     pictures = draw_pictures(options.out / "train.npy", options.pictures, FIRST_TRAINING_SEED, "train", processes)
-    test = draw_pictures(options.out / "test.npy", 256, FIRST_TEST_SEED, "any", processes)
+    test = draw_pictures(options.out / "test.npy", TEST_PICTURES, FIRST_TEST_SEED, "any", processes)
     if world > 1 and not rank:
         dist.barrier()
     return pictures, test
