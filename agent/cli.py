@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from agent.commands import check, generate, models, plan, render, schema
+from agent.commands import bench, check, generate, models, plan, render, schema
 from agent.exits import DEBUG_VARIABLE, EXIT_CODES, flush_standard_output, guarded
 
 
@@ -45,6 +45,7 @@ app = typer.Typer(
 
 for command in (generate.generate, plan.plan, render.render, check.check, schema.schema, models.models):
     app.command(epilog=EXIT_CODES)(command)
+app.add_typer(bench.bench)
 
 
 def _version(wanted: bool) -> None:
@@ -66,6 +67,8 @@ def common(
 ) -> None:
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
+    # Read when torch loads: threads that spin while they wait make a busy machine ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,12 @@ class Renderer:
 
         LayoutError when the model cannot draw this canvas or so many instances.
         """
+        return self.render_many([layout], [seed], on_step)[0]
+
+    def render_many(
+        self, layouts: Sequence[Layout], seeds: Sequence[int], on_step: OnStep | None = None
+    ) -> list[Image]:
+        """Pictures of several layouts of one size, each from its own seed, drawn together."""
         import torch
 
         settings = self._settings
@@ -54,16 +60,15 @@ class Renderer:
             return tensors
 
         return self._pipeline(
-            layout,
+            list(layouts),
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             alpha=settings.alpha,
             mis=settings.mis,
-            seed=seed,
             # Noise drawn on the CPU is the same on every device.
-            generator=torch.Generator("cpu").manual_seed(seed),
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             callback_on_step_end=after_step,
-        ).images[0]
+        ).images
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON: the model, the device and the settings that were asked for."""

@@ -12,6 +12,7 @@ from diffusion.tiny.captions import relation
 from diffusion.tiny.sampling import HELD_OUT
 from diffusion.tiny.vocabulary import BACKGROUNDS, COLOURS, KINDS, TEXTURES, background_of, describe
 from diffusion.tiny.world import draw_layout, sample_scene
+from eval.colours import colour_names
 
 SIDE = 128
 
@@ -24,25 +25,6 @@ def thing(
     caption: str, x0: float, y0: float, x1: float, y1: float, name: str = "a", depth: int | None = None
 ) -> Instance:
     return Instance(id=name, category="thing", caption=caption, box=Box(x0=x0, y0=y0, x1=x1, y1=y1), depth=depth)
-
-
-def colour_names(rgb: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 -> (N,) names by plain thresholds on hue, saturation and value; "" where none applies."""
-    r, g, b = (rgb.astype(float) / 255).T
-    high, low = np.max([r, g, b], axis=0), np.min([r, g, b], axis=0)
-    spread = np.maximum(high - low, 1e-6)
-    saturation = (high - low) / np.maximum(high, 1e-6)
-    hue = 60 * np.where(
-        high == r, ((g - b) / spread) % 6, np.where(high == g, (b - r) / spread + 2, (r - g) / spread + 4)
-    )
-    names = np.full(len(rgb), "", dtype=object)
-    hues = {"red": (346, 378), "yellow": (38, 68), "green": (90, 165), "blue": (200, 255), "purple": (265, 305),
-            "pink": (312, 346)}  # fmt: skip
-    for name, (start, stop) in hues.items():
-        names[(saturation > 0.25) & ((hue - start) % 360 < stop - start)] = name
-    names[(high < 0.4) & ((saturation < 0.35) | (high < 0.16))] = "black"
-    names[(low > 0.68) & (saturation < 0.16)] = "white"
-    return names
 
 
 @pytest.mark.parametrize("split", ["train", "held_out", "any"])
