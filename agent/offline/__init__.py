@@ -1,4 +1,4 @@
-"""Planning without an LLM: text to scene graph (``parse``), scene graph to boxes (``place``), and ``OfflinePlanner``."""
+"""Planning without an LLM: text to scene graph (``parse``), scene graph to boxes (``place``): ``OfflinePlanner``."""
 
 from agent.offline.planner import OfflinePlanner
 

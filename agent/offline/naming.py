@@ -10,8 +10,8 @@ from agent.offline.scene import Scene, Thing
 
 def caption_of(thing: Thing) -> str:
     """One member of a thing in words: "a red ball", "a cup of coffee"."""
-    words = " ".join([*thing.attributes, thing.noun])
-    return " ".join([words if thing.plain else with_article(words, thing.noun), *thing.details])[:400]
+    words = " ".join([*thing.attributes, thing.head or thing.noun])
+    return " ".join([words if thing.plain else with_article(words, thing.head or thing.noun), *thing.details])[:400]
 
 
 def instance_ids(scene: Scene) -> list[str]:

@@ -8,111 +8,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from agent.offline.words import MASS, PLURAL_ONLY, SAME_IN_BOTH
 from diffusion.tiny.vocabulary import KINDS
 
 Home = Literal["ground", "sky", "water", "wall", "small"]
 Support = Literal["", "seat", "top", "inside"]
-
-PLURAL_ONLY = frozenset(
-    [
-        "scissors",
-        "skis",
-        "pants",
-        "jeans",
-        "trousers",
-        "shorts",
-        "glasses",
-        "sunglasses",
-        "eyeglasses",
-        "headphones",
-        "binoculars",
-        "goggles",
-        "pliers",
-        "tongs",
-        "tweezers",
-        "pajamas",
-        "chopsticks",
-        "stairs",
-    ]
-)
-"""Nouns that are one thing although they look like many: "a pair of scissors" is one instance."""
-
-SAME_IN_BOTH = frozenset(
-    [
-        "sheep",
-        "fish",
-        "deer",
-        "moose",
-        "bison",
-        "aircraft",
-        "spacecraft",
-        "series",
-        "species",
-        "salmon",
-        "trout",
-        "shrimp",
-    ]
-)
-
-MASS = frozenset(
-    [
-        "water",
-        "coffee",
-        "tea",
-        "milk",
-        "juice",
-        "wine",
-        "beer",
-        "soup",
-        "rice",
-        "pasta",
-        "bread",
-        "cheese",
-        "butter",
-        "sugar",
-        "salt",
-        "grass",
-        "sand",
-        "snow",
-        "ice",
-        "rain",
-        "fog",
-        "mist",
-        "smoke",
-        "fire",
-        "hair",
-        "fur",
-        "food",
-        "fruit",
-        "furniture",
-        "luggage",
-        "clothing",
-        "equipment",
-        "traffic",
-        "broccoli",
-        "popcorn",
-        "sushi",
-        "soap",
-        "candy",
-        "corn",
-        "lettuce",
-        "wood",
-        "metal",
-        "gold",
-        "silver",
-        "paper",
-        "money",
-        "music",
-        "graffiti",
-        "lava",
-        "mud",
-        "dirt",
-        "moss",
-        "ivy",
-        "seaweed",
-        "jewelry",
-    ]
-)
 
 _IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse", "dice": "die"}
 _NO_PLURAL_ENDING = ("ss", "us", "is", "'s", "’s")
@@ -120,7 +20,7 @@ _NO_PLURAL_ENDING = ("ss", "us", "is", "'s", "’s")
 
 @dataclass(frozen=True)
 class Noun:
-    """``height`` in metres, ``aspect`` = width / height, ``home`` where it is usually seen, ``support`` what it offers."""
+    """``height`` in metres, ``aspect`` = width / height, ``home`` where it is seen, ``support`` what it offers."""
 
     name: str
     height: float
@@ -136,7 +36,7 @@ class Noun:
 
 
 def lookup(name: str) -> Noun:
-    """What is known of a singular noun; of an unknown compound what is known of its last word; else an average thing."""
+    """What is known of a singular noun; of an unknown compound what its last word is; else an average thing."""
     key = _key(name)
     found = table().get(key) or table().get(key.rpartition(" ")[2])
     return found or Noun(key, 0.7, 1.0, "ground", known=False)

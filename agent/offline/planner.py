@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agent.offline.naming import caption_of, instance_ids
 from agent.offline.parse import parse
-from agent.offline.phrases import clean
 from agent.offline.place import place
+from agent.offline.tokens import clean
 from agent.planner import Plan
 from diffusion.layout import Instance, Layout
 from eval.report import FidelityReport
@@ -20,7 +20,7 @@ class OfflinePlanner:
         """A plan for the prompt; PlannerError when there is nothing in it to plan, or more than a plan holds."""
         scene = parse(prompt)
         placement = place(scene, width, height, seed)
-        things = [scene.things[member.thing] for member in placement.members]
+        things = [scene.things[member.thing] for member in placement.graph.members]
         parts = zip(instance_ids(scene), things, placement.boxes, placement.depths, strict=True)
         instances = tuple(
             Instance(id=instance_id, category=thing.noun[:400], caption=caption_of(thing), box=box, depth=depth)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from agent.offline import solve
 from agent.offline.naming import instance_ids
 from agent.offline.parse import parse
-from agent.offline.place import GAP, Link, Member, constraints_of, expand, holds, in_region, link, to_box
+from agent.offline.place import constraints_of, to_box
+from agent.offline.relations import Graph, Link, graph_of, holds, in_region
 from agent.offline.scene import Scene
-from agent.offline.solve import Body, Constraint, Pull
+from agent.offline.sizes import GAP
+from agent.offline.solve import Body, Constraint
 from agent.planner import Plan, PlannerError
 from diffusion.layout import Box, Instance, Layout
 from eval.report import FidelityReport, InstanceVerdict
@@ -31,15 +33,6 @@ class _Change:
     caption: str
     moves: bool = False
     why: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """The prompt's relations, by the layout's own order of instances; without a scene only the order that it has."""
-
-    scene: Scene
-    members: list[Member]
-    links: list[Link]
 
 
 def replan(prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
@@ -96,23 +89,22 @@ def replan(prompt: str, layout: Layout, report: FidelityReport, *, round_number:
     return Plan(corrected, tuple(notes), new_seed=new_seed)
 
 
-def _graph(prompt: str, layout: Layout) -> _Graph:
-    """The relations of the prompt, if the layout is one that this planner made of it; else an empty graph."""
+def _graph(prompt: str, layout: Layout) -> Graph:
+    """The relations of the prompt by the layout's order of instances; empty if this planner did not make the layout."""
     try:
         scene = parse(prompt)
     except PlannerError:
         scene = Scene()
-    ids = instance_ids(scene)
-    members = expand(scene)
-    here = [instance.id for instance in layout]
-    if sorted(ids) != sorted(here) or any(
-        scene.things[members[ids.index(instance.id)].thing].noun != instance.category for instance in layout
-    ):
-        return _Graph(Scene(), [], [])
-    at = {index: here.index(instance_id) for index, instance_id in enumerate(ids)}
-    ordered = sorted(range(len(ids)), key=lambda index: at[index])
-    links = [Link(item.kind, at[item.member], tuple(at[o] for o in item.others)) for item in link(scene, members)]
-    return _Graph(scene, [members[index] for index in ordered], links)
+    graph, ids, here = graph_of(scene), instance_ids(scene), [instance.id for instance in layout]
+    nouns = {ids[index]: scene.things[member.thing].noun for index, member in enumerate(graph.members)}
+    if nouns != {instance.id: instance.category for instance in layout}:
+        return Graph([], [], [])
+    at = [here.index(instance_id) for instance_id in ids]
+    return Graph(
+        [graph.members[ids.index(instance_id)] for instance_id in here],
+        [Link(item.kind, at[item.member], tuple(at[other] for other in item.others)) for item in graph.links],
+        [(arrangement, [at[index] for index in row]) for arrangement, row in graph.rows],
+    )
 
 
 def _change(
@@ -168,7 +160,7 @@ def _merged(layout: Layout, verdicts: dict[str, InstanceVerdict], report: Fideli
 
 
 def _settle(
-    layout: Layout, graph: _Graph, changes: dict[str, _Change], merged: list[tuple[str, str]], rng: random.Random
+    layout: Layout, graph: Graph, changes: dict[str, _Change], merged: list[tuple[str, str]], rng: random.Random
 ) -> tuple[dict[str, Box], list[str]]:
     """Boxes near the wished ones that break no relation of the prompt; what cannot move keeps its box."""
     moving = {instance_id for instance_id, change in changes.items() if change.moves}
@@ -189,7 +181,7 @@ def _settle(
                 Body(wish.center.x + rng.uniform(-jitter, jitter), wish.center.y, wish.width, wish.height, mobility)
             )
         constraints = _constraints(layout, graph, bodies, before, merged)
-        pulls = [_stay(body, body.x, body.y) for body in bodies]
+        pulls = [solve.pull(body, x=body.x, y=body.y) for body in bodies]
         solve.relax(bodies, constraints, pulls)
         after = [
             to_box(body) if instance.id in moving else box
@@ -201,11 +193,11 @@ def _settle(
 
 
 def _constraints(
-    layout: Layout, graph: _Graph, bodies: list[Body], before: list[Box], merged: list[tuple[str, str]]
+    layout: Layout, graph: Graph, bodies: list[Body], before: list[Box], merged: list[tuple[str, str]]
 ) -> list[Constraint]:
     ids = [instance.id for instance in layout]
     if graph.members:
-        result = constraints_of(graph.scene, graph.members, graph.links, bodies)
+        result = constraints_of(graph, bodies)
     else:
         result = []
         for i, a in enumerate(before):
@@ -222,15 +214,7 @@ def _constraints(
     return result
 
 
-def _stay(body: Body, x: float, y: float) -> Pull:
-    def pull(strength: float) -> None:
-        body.x += strength * body.mobility * (x - body.x)
-        body.y += strength * body.mobility * (y - body.y)
-
-    return pull
-
-
-def _broken(graph: _Graph, boxes: list[Box]) -> int:
+def _broken(graph: Graph, boxes: list[Box]) -> int:
     """How many relations and regions of the prompt the boxes break."""
     regions = sum(
         not in_region(region, boxes[index]) for index, member in enumerate(graph.members) for region in member.regions
@@ -238,7 +222,7 @@ def _broken(graph: _Graph, boxes: list[Box]) -> int:
     return regions + sum(not holds(item, boxes) for item in graph.links)
 
 
-def _overlap(graph: _Graph, boxes: list[Box]) -> float:
+def _overlap(graph: Graph, boxes: list[Box]) -> float:
     """The area shared by things that no relation brings together."""
     related = {frozenset((item.member, other)) for item in graph.links for other in item.others}
     return sum(

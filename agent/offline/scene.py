@@ -32,10 +32,12 @@ Arrangement = Literal["row", "column", "near"]
 
 @dataclass
 class Thing:
-    """``count`` equal things. ``noun`` is the singular category; ``caption`` describes one of them, article included."""
+    """``count`` equal things. ``noun`` is the singular category; the other words go into the caption of each."""
 
     noun: str
     count: int = 1
+    head: str = ""
+    """The noun in the caption where it differs: a slice of cake is a cake."""
     attributes: list[str] = field(default_factory=list)
     """Words before the noun, as written."""
     details: list[str] = field(default_factory=list)

@@ -152,18 +152,23 @@ def far(a: Body, b: Body, distance: float) -> Constraint:
     return project
 
 
-def within(a: Body, b: Body) -> Constraint:
-    """a lies inside b, in its lower part."""
+def visible(a: Body, b: Body, hidden: float) -> Constraint:
+    """a, in front, hides at most a share of b."""
 
     def project() -> float:
-        slack_x, slack_y = max(0.0, (b.w - a.w) / 2), max(0.0, (b.h - a.h) / 2)
-        moved = close_x(a, b, slack_x)()
-        return max(moved, close_y(a, b, slack_y)())
+        over_x = min(a.right, b.right) - max(a.left, b.left)
+        over_y = min(a.bottom, b.bottom) - max(a.top, b.top)
+        if over_x <= 0 or over_y <= 0 or over_x * over_y <= hidden * b.w * b.h:
+            return 0.0
+        excess_x, excess_y = over_x - hidden * b.w * b.h / over_y, over_y - hidden * b.w * b.h / over_x
+        if excess_x < excess_y:
+            return _push_x(a, b, excess_x) if a.x < b.x else _push_x(b, a, excess_x)
+        return _push_y(b, a, excess_y)
 
     return project
 
 
-def between_values(a: Body, axis: str, low: float, high: float) -> Constraint:
+def kept_in(a: Body, axis: str, low: float, high: float) -> Constraint:
     """a's centre along an axis ("x" or "y") lies in [low, high]."""
 
     def project() -> float:
@@ -174,6 +179,18 @@ def between_values(a: Body, axis: str, low: float, high: float) -> Constraint:
         return abs(value - target)
 
     return project
+
+
+def pull(body: Body, *, x: float | None = None, y: float | None = None) -> Pull:
+    """A wish that the centre be at x, at y, or at both."""
+
+    def apply(strength: float) -> None:
+        if x is not None:
+            body.x += strength * body.mobility * (x - body.x)
+        if y is not None:
+            body.y += strength * body.mobility * (y - body.y)
+
+    return apply
 
 
 def _push_x(first: Body, second: Body, amount: float) -> float:
