@@ -46,7 +46,7 @@ def refusal(gaps: Gaps, command: str) -> str:
     """Why ``generate`` stops before drawing, and which command draws these objects."""
     names = "\n".join(f"{instance.id}: {instance.caption}" for instance in gaps.objects)
     return (
-        f"the bundled model was never trained on {len(gaps.objects)} of these objects:\n{names}\n"
+        f"the bundled model was never trained on\n{names}\n"
         f"the big model draws any words: {command}\n"
         "scenewright models tiny lists what the bundled one knows; --anyway draws with it nonetheless"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,19 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What a person may set about the drawing; None is the model's own default."""
+    """What a person may set about the drawing; None is the model's own default. Stop for a number that is none."""
 
     steps: int | None = None
     guidance: float | None = None
     alpha: float | None = None
     mis: float | None = None
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("guidance", "alpha", "mis"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise Stop(f"--{name} {value}: not a number that can be drawn with")
 
 
 class Renderer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +38,10 @@ def check_prompt(prompt: str) -> str:
 
 def read_prompt_lines(path: Path) -> PromptLines:
     """The prompts of a UTF-8 file, or of standard input for ``-``; Stop names the file and the line."""
-    source = "standard input" if str(path) == "-" else str(path)
+    piped = str(path) == "-"
+    source = "standard input" if piped else str(path)
     try:
-        with open(0 if source == "standard input" else path, "rb", closefd=source != "standard input") as file:
+        with nullcontext(sys.stdin.buffer) if piped else path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise Stop(f"{source}: cannot be read ({error.strerror or error})") from error

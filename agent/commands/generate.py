@@ -154,7 +154,8 @@ class _Story:
     def _planned(self, event: Planned) -> None:
         self._round = event.number
         objects = len(event.plan.layout.instances)
-        say(f"round {event.number}: planned {objects} object{'' if objects == 1 else 's'}")
+        done = "planned" if event.number == 1 else "replanned"
+        say(f"round {event.number}: {done} {objects} object{'' if objects == 1 else 's'}")
         for line in event.plan.notes:
             note(line)
         told: dict[str, Any] = self._run.record["planner"]

@@ -42,7 +42,7 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where the model runs.")]
 Steps = Annotated[
-    int | None, typer.Option("--steps", min=1, max=1000, help="Denoising steps; the model's own number when not given.")
+    int | None, typer.Option("--steps", min=1, max=999, help="Denoising steps; the model's own number when not given.")
 ]
 Guidance = Annotated[
     float | None, typer.Option("--guidance", min=0.0, max=100.0, help="Scale of classifier-free guidance.")
