@@ -1,4 +1,4 @@
-"""Whatever is typed or piped in, the person reads a message and the script a documented exit code, never a traceback."""
+"""Whatever is typed or piped in, the person reads a message and the script an exit code, never a traceback."""
 
 import copy
 import json
