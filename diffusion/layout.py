@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 MAX_INSTANCES = 30
 MAX_SCRIBBLE_POINTS = 20
 MAX_COUNTS = 1 << 20
+MAX_KEYS = 1000
 MAX_FILE_BYTES = 32 * 1024 * 1024
 
 # Letters are spelled out as ranges: \w means something else in each of Rust's, Python's and JavaScript's regexes,
@@ -134,8 +135,8 @@ class Mask(_Part):
     rle: RunLength | None = None
     polygons: (
         Annotated[
-            tuple[Annotated[tuple[Point, ...], Field(min_length=3, max_length=4096)], ...],
-            Field(min_length=1, max_length=256),
+            tuple[Annotated[tuple[Point, ...], Field(min_length=3, max_length=4096, fail_fast=True)], ...],
+            Field(min_length=1, max_length=256, fail_fast=True),
         ]
         | None
     ) = None
@@ -282,6 +283,8 @@ def load_json(text: str | bytes, source: str) -> Any:
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
+        if len(pairs) > MAX_KEYS:
+            raise LayoutError(f"{source}: an object of {len(pairs)} keys: not a layout")
         if len(result) != len(pairs):
             seen: set[str] = set()
             again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
@@ -312,7 +315,9 @@ def explain(error: ValidationError, source: str, limit: int = 5, rename: Callabl
     lines = []
     for problem in problems[:limit]:
         path = rename(_path(problem["loc"]))
-        message = _EXPECTED.get(problem.get("ctx", {}).get("pattern", "")) or problem["msg"].removeprefix("Value error, ")
+        message = _EXPECTED.get(problem.get("ctx", {}).get("pattern", "")) or problem["msg"].removeprefix(
+            "Value error, "
+        )
         value = problem.get("input")
         shown = not isinstance(value, (dict, list, BaseModel)) and problem["type"] not in ("missing", "json_invalid")
         got = f" (got {short(value)})" if shown else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from diffusion.formats.draft import Draft, Part, canvas_side, ignored
 from diffusion.formats.fields import Field, identity
 from diffusion.formats.shapes import read_mask
-from diffusion.layout import LayoutError, short
+from diffusion.layout import MAX_INSTANCES, LayoutError, short
 
 ANNOTATION_KEYS = {"id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "caption"}
 
@@ -54,6 +54,8 @@ def _draft(
     annotations = [Field(annotation.value, annotation.path, source) for annotation in annotations]
     width = canvas_side(image.get("width"), image, "width", canvas)
     height = canvas_side(image.get("height"), image, "height", canvas)
+    if len(annotations) > MAX_INSTANCES:
+        raise LayoutError(f"{source}: {len(annotations)} annotations; a layout has at most {MAX_INSTANCES} instances")
     notes = ignored(annotations, ANNOTATION_KEYS, "annotations[].")
     parts = tuple(_part(annotation, names, width, height, notes) for annotation in annotations)
     caption = image.get("caption")
@@ -64,7 +66,6 @@ def _draft(
         notes.append(f"{image.path} has no caption: composed {short(composed)} from its categories")
     return Draft(
         field=image,
-        members="annotations",
         caption=caption.text() if caption else composed,
         width=width,
         height=height,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from diffusion.formats.boxes import XYWH, BoxReading, Corners, Verdict, advise, contradiction, judge, settle_box
 from diffusion.formats.fields import Field
-from diffusion.layout import MAX_INSTANCES, Box, Instance, Layout, LayoutError, Mask, Point, Scribble, short
+from diffusion.layout import Box, Instance, Layout, LayoutError, Mask, Point, Scribble, short
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,6 @@ class Draft:
 
     field: Field
     """The whole of it."""
-    members: str
-    """The key of its list of instances, for messages."""
     caption: str
     width: int
     height: int
@@ -84,11 +82,7 @@ def finish(draft: Draft, stated: BoxReading | None = None, clip: bool = False) -
     for as well), when a box leaves the canvas for no reason that ``settle_box`` accepts, and for whatever a Layout
     refuses.
     """
-    source, reading, fields = draft.field.source, stated or draft.default, draft.boxes()
-    if len(draft.parts) > MAX_INSTANCES:
-        raise LayoutError(
-            f"{source}: {draft.members}: {len(draft.parts)} of them; a layout has at most {MAX_INSTANCES}"
-        )
+    reading, fields = stated or draft.default, draft.boxes()
     verdict = draft.judge(reading)
     if verdict.contradicted and not (stated and clip):
         raise contradiction(fields, reading, verdict, stated is not None, draft.width, draft.height)
@@ -117,7 +111,7 @@ def finish(draft: Draft, stated: BoxReading | None = None, clip: bool = False) -
         height=draft.height,
         instances=tuple(instances),
     )
-    return Reading(layout, tuple(notes), source)
+    return Reading(layout, tuple(notes), draft.field.source)
 
 
 def ignored(fields: Iterable[Field], known: set[str], shown: str) -> list[str]:

@@ -42,9 +42,12 @@ class Field:
     def keys(self) -> set[str]:
         return set(self.value) if isinstance(self.value, dict) else set()
 
-    def elements(self) -> list[Field]:
+    def elements(self, most: int | None = None) -> list[Field]:
+        """The members of a list, of which there may be ``most``."""
         if not isinstance(self.value, (list, tuple)):
             raise self.wrong("expected a list")
+        if most is not None and len(self.value) > most:
+            raise LayoutError(f"{self.source}: {self.path}: {len(self.value)} of them; at most {most} are allowed")
         return [Field(value, f"{self.path}[{index}]", self.source) for index, value in enumerate(self.value)]
 
     def text(self) -> str:

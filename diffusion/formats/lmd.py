@@ -17,19 +17,21 @@ import warnings
 
 from diffusion.formats.draft import Draft, Part
 from diffusion.formats.fields import Field
-from diffusion.layout import LayoutError, short
+from diffusion.layout import MAX_INSTANCES, LayoutError, short
 
 CANVAS = (512, 512)
-MAX_LIST_CHARACTERS = 100_000
+MAX_CHARACTERS = 100_000
 LABEL = re.compile(r"^[ \t]*(caption|objects|background prompt|negative prompt)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 def draft_lmd(text: str, source: str, canvas: tuple[int, int] | None = None) -> Draft:
     """The draft of one text of this form; LayoutError names the line or the object (``objects[2].box``)."""
+    if len(text) > MAX_CHARACTERS:
+        raise LayoutError(f"{source}: a text of {len(text)} characters; LMD's have at most {MAX_CHARACTERS}")
     sections = _sections(text, source)
     if "objects" not in sections:
         raise LayoutError(f"{source}: no list of objects: expected [('a green car', [x, y, width, height]), ...]")
-    items = _literal(*sections["objects"], source).elements()
+    items = _literal(*sections["objects"], source).elements(MAX_INSTANCES)
     parts = tuple(_part(item) for item in items)
     caption, background, negative = (
         _one_line(*sections.get(label, ("", 1)), source)
@@ -44,7 +46,6 @@ def draft_lmd(text: str, source: str, canvas: tuple[int, int] | None = None) -> 
     width, height = canvas or CANVAS
     return Draft(
         field=Field(text, "", source),
-        members="objects",
         caption=caption,
         background=background,
         negative_prompt="" if negative == "None" else negative,
@@ -81,8 +82,6 @@ def _literal(text: str, line: int, source: str) -> Field:
     """The list as Python would read it; nothing in it is ever run."""
     if text.strip().rstrip(".").lower() in ("", "no objects"):
         return Field([], "objects", source)
-    if len(text) > MAX_LIST_CHARACTERS:
-        raise LayoutError(f"{source}: the list of objects has {len(text)} characters; at most {MAX_LIST_CHARACTERS}")
     blank = len(text) - len(text.lstrip())
     line += text.count("\n", 0, blank)
     try:

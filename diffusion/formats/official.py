@@ -15,7 +15,7 @@ from typing import Any
 from diffusion.formats.draft import Draft, Part, canvas_side, ignored
 from diffusion.formats.fields import Field, identity
 from diffusion.formats.shapes import read_mask, read_point, read_scribble
-from diffusion.layout import Instance, Layout, LayoutError, Point
+from diffusion.layout import MAX_INSTANCES, Instance, Layout, LayoutError, Point
 
 KEYS = {"caption", "width", "height", "annos", "background", "negative_prompt"}
 ANNO_KEYS = {"bbox", "mask", "point", "scribble", "caption", "category_name", "id", "depth"}
@@ -25,12 +25,11 @@ def draft_official(root: Field, canvas: tuple[int, int] | None = None, resample:
     """The draft of one object of this format; LayoutError names the field that is not as described above."""
     width = canvas_side(root.get("width"), root, "width", canvas)
     height = canvas_side(root.get("height"), root, "height", canvas)
-    annos = root.need("annos").elements()
+    annos = root.need("annos").elements(MAX_INSTANCES)
     notes = [*ignored([root], KEYS, ""), *ignored(annos, ANNO_KEYS, "annos[].")]
     parts = tuple(_part(anno, width, height, resample, notes) for anno in annos)
     return Draft(
         field=root,
-        members="annos",
         caption=root.need("caption").text(),
         background=_text(root, "background"),
         negative_prompt=_text(root, "negative_prompt"),

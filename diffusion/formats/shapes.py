@@ -10,6 +10,9 @@ from diffusion.formats.boxes import NOISE, ROUNDING
 from diffusion.formats.fields import Field
 from diffusion.layout import MAX_SCRIBBLE_POINTS, Mask, Point, RunLength, Scribble, decode_counts
 
+MAX_DRAWN_POINTS = 10_000
+"""Of a scribble or polygon in a file; a drawing has hundreds."""
+
 
 def read_point(field: Field, width: int, height: int, notes: list[str]) -> Point:
     """``[x, y]`` in pixels."""
@@ -19,7 +22,7 @@ def read_point(field: Field, width: int, height: int, notes: list[str]) -> Point
 
 def read_scribble(field: Field, width: int, height: int, notes: list[str], resample: bool) -> Scribble:
     """``[[x, y], ...]`` or the flat ``[x, y, x, y, ...]`` in pixels; more than 20 points only with ``resample``."""
-    elements = field.elements()
+    elements = field.elements(2 * MAX_DRAWN_POINTS)
     if all(isinstance(element.value, (list, tuple)) for element in elements):
         points = [read_point(element, width, height, notes) for element in elements]
     else:
@@ -72,7 +75,7 @@ def _is_empty(counts: Any, pixels: int) -> bool:
 
 
 def _flat_points(field: Field, width: int, height: int, notes: list[str]) -> list[Point]:
-    values = [element.number() for element in field.elements()]
+    values = [element.number() for element in field.elements(2 * MAX_DRAWN_POINTS)]
     if len(values) % 2:
         raise field.wrong(f"expected pairs of x and y, but there are {len(values)} numbers")
     return [

@@ -56,7 +56,7 @@ def test_lmd_takes_another_canvas(read):
         ("Background prompt: x", "no list of objects"),
         ("Objects: " + "(" * 300, "line 1: the list of objects"),
         ("Objects: " + "-" * 90_000 + "1", "line 1: the list of objects"),
-        ("Objects: [" + "('a', [1, 2, 3, 4])," * 9000 + "]", "at most 100000"),
+        ("Objects: [" + "('a', [1, 2, 3, 4])," * 31 + "]", "at most 30 are allowed"),
         ("Objects: []", "caption: String should have at least 1 character"),
     ],
 )

@@ -114,7 +114,7 @@ def test_what_is_wrong_in_an_annotation_is_named_by_its_own_path(members, messag
         ({"width": None}, "width is missing: state it with --canvas"),
         ({"caption": ""}, "caption: String should have at least 1 character"),
         ({"caption": None}, "caption is missing"),
-        ({"annos": [{"caption": "a", "point": [1, 2]}] * 31}, "annos: 31 of them; a layout has at most 30"),
+        ({"annos": [{"caption": "a", "point": [1, 2]}] * 31}, "annos: 31 of them; at most 30 are allowed"),
     ],
 )
 def test_what_is_wrong_in_the_whole_is_named(changes, message, refusal, official):
