@@ -1,0 +1,50 @@
+"""Puts the trained parts together as the pipeline that is bundled: ``python -m diffusion.tiny.bundle --help``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderDC, DDIMScheduler
+from transformers import CLIPTextModel, PreTrainedTokenizerFast
+
+from diffusion.pipeline import InstanceDiffusionPipeline
+from diffusion.unet import InstanceDiffusionUNet
+
+WEIGHTS = Path(__file__).parent / "weights"
+DEFAULTS = {
+    "num_inference_steps": 20,
+    "guidance_scale": 4.0,
+    "alpha": 0.9,
+    "mis": 0.2,
+    "instance_mask": True,
+    "size": 128,
+}
+"""How the miniature is drawn with unless told otherwise."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--autoencoder", type=Path, required=True, help="folder of the trained autoencoder")
+    parser.add_argument("--trained", type=Path, required=True, help="folder that diffusion.tiny.train_unet wrote")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    options = parser.parse_args()
+    bundle(options.autoencoder, options.trained, options.out)
+
+
+def bundle(autoencoder: Path, trained: Path, out: Path) -> None:
+    """Writes the pipeline to ``out`` as fp16 safetensors."""
+    pipeline = InstanceDiffusionPipeline(
+        vae=AutoencoderDC.from_pretrained(autoencoder),
+        text_encoder=CLIPTextModel.from_pretrained(trained / "text_encoder"),
+        tokenizer=PreTrainedTokenizerFast.from_pretrained(trained / "tokenizer"),
+        unet=InstanceDiffusionUNet.from_pretrained(trained / "unet"),
+        scheduler=DDIMScheduler.from_pretrained(trained / "scheduler"),
+        defaults=DEFAULTS,
+    )
+    pipeline.to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
+
+
+if __name__ == "__main__":
+    main()
