@@ -1,0 +1,67 @@
+"""Whole forward passes of the reduced network: every location format, instance mask, sizes, timesteps, strengths."""
+
+import copy
+import re
+
+import pytest
+import torch
+
+from diffusion.unifusion import Grounding
+from tests.reference.published import drawn, facts, golden, grounding, relative_error
+
+TOLERANCE = 1.5e-5
+# Rounding these weights to bfloat16, and nothing else, already moves the output by 2.6e-2.
+HALF = {torch.float16: 1e-2, torch.bfloat16: 6e-2}
+SIZES = {"r16": ("16", 16, 16), "r64": ("64", 64, 64), "r24x40": ("24x40", 24, 40)}
+LAYOUTS = {"box1": ("S", "box"), "mask30": ("G30", "mask"), "mixed": ("M", "scribble"), "null": ("A", "box")}
+NAMES = sorted(name for name in golden("reduced") if name.startswith("r"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward(reduced, name: str):
+    assert relative_error(predict(reduced, *inputs(name)), golden("reduced")[name]) < TOLERANCE
+
+
+def test_a_batch_of_different_inputs_equals_single_runs(reduced):
+    """Conditional and null, with maps and without, all formats and few, in one batch."""
+    names = ["r16.mask_t501", "r16.null_t501", "r16.point_t501"]
+    cases, noise, timesteps, contexts, *_ = zip(*(inputs(name) for name in names), strict=True)
+    batch = (Grounding.cat(cases), torch.cat(noise), timesteps[0], torch.cat(contexts))
+    for row, name in zip(predict(reduced, *batch), names, strict=True):
+        assert relative_error(row[None], golden("reduced")[name]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["r16.box_t981", "r16.scribble_t501", "r16.null_t501"])
+@pytest.mark.parametrize("dtype", HALF)
+def test_half_precision(reduced, dtype: torch.dtype, name: str):
+    half = copy.deepcopy(reduced).to(dtype)
+    case, x, timestep, context, scale, masking = inputs(name)
+    out = predict(half, case, x.to(dtype), timestep, context.to(dtype), scale, masking)
+    assert out.dtype == dtype
+    assert relative_error(out, golden("reduced")[name]) < HALF[dtype]
+
+
+def predict(unet, case, x, timestep, context, scale=1.0, masking=None):
+    size = {"height": x.shape[2], "width": x.shape[3]}
+    instances = unet.encode_instances(case, **size, **(masking or {})).at_scale(scale)
+    return unet(x, timestep, context, instances).sample
+
+
+def inputs(name: str):
+    size, label, timestep = re.fullmatch(r"(\w+)\.(.+)_t(\d+)", name).groups()
+    side, height, width = SIZES[size]
+    first, _, variant = label.partition("_")
+    layout, configuration = LAYOUTS.get(first, ("A", first))
+    available = facts("cases")["available"].get(f"pub.{layout}")
+    if variant == "empty":
+        available = [()] * 3
+    tag = f"pub.red.{layout}"
+    case = grounding(f"pub.{layout}", configuration, tag=tag, text_dim=64, available=available)
+    return (
+        case.null() if first == "null" else case,
+        drawn(f"{tag}.x{side}", (1, 4, height, width)),
+        torch.tensor(int(timestep)),
+        drawn(f"{tag}.context", (1, 77, 64)),
+        float(variant.removeprefix("scale")) if variant.startswith("scale") else 1.0,
+        {"instance_mask": variant == "masked", "mask_axes": "official"},
+    )
