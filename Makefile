@@ -26,15 +26,15 @@ demo: $(INSTALLED)
 	$(BIN)/scenewright generate "two red balls left of a blue cube on green grass" -o runs/demo --overwrite
 
 test: lint
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-full: lint
-	$(BIN)/pytest
+test-full: test
+	$(BIN)/pytest -m full
 
 install: $(INSTALLED)
 
