@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler
 from torch import nn
+from transformers import PreTrainedTokenizerFast
 
+from diffusion.layout import Layout
 from diffusion.tiny.dataset import Batch, TinyDataset, with_text
 from diffusion.tiny.model import build_scheduler, build_unet
 from diffusion.tiny.pictures import read_scenes
@@ -53,8 +56,7 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     unet = build_unet()
     latents, layouts = read_scenes(options.data)
-    texts = [text for layout in layouts for text in (layout.caption, *(i.caption for i in layout))]
-    tokenizer = build_tokenizer(texts)
+    tokenizer = _tokenizer(options.out / "tokenizer", layouts)
     encoder = build_text_encoder(tokenizer)
     data = TinyDataset(latents, layouts, tokenizer, unet.slots)
     modules: dict[str, nn.Module] = {"unet": unet.to(device), "text_encoder": encoder.to(device)}
@@ -94,9 +96,7 @@ def train(options: argparse.Namespace) -> None:
             save_checkpoint(checkpoint, step + 1, modules, ema, *optimizers)
             for name, module in ema.modules.items():
                 module.save_pretrained(options.out / name)
-            tokenizer.save_pretrained(options.out / "tokenizer")
-            scheduler_folder = options.out / "scheduler"
-            build_scheduler().save_pretrained(scheduler_folder)
+            build_scheduler().save_pretrained(options.out / "scheduler")
 
 
 def build_optimizers(modules: dict[str, nn.Module], lr: float) -> list[torch.optim.Optimizer]:
@@ -123,6 +123,14 @@ def loss_of(
         return unet(noisy, timesteps, context, instances).sample
 
     return diffusion_loss(predict, batch.latents, scheduler, generator)
+
+
+def _tokenizer(folder: Path, layouts: Sequence[Layout]) -> PreTrainedTokenizerFast:
+    """The tokenizer that training began with, else a new one: more scenes must not give words new numbers."""
+    if not folder.exists():
+        texts = (text for layout in layouts for text in (layout.caption, *(i.caption for i in layout)))
+        build_tokenizer(texts).save_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def _attention_for(device: torch.device) -> contextlib.AbstractContextManager:
