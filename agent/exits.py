@@ -16,6 +16,8 @@ from agent.console import fail, warn
 
 Result = TypeVar("Result")
 
+_interrupted = False
+
 DEBUG_VARIABLE = "SCENEWRIGHT_DEBUG"
 INSPECT = f"set {DEBUG_VARIABLE}=1 to see the traceback here"
 
@@ -55,7 +57,7 @@ def expected_exit_code(error: BaseException) -> int | None:
     """The exit code of an error that the person can act on; None for a defect of ours."""
     from diffusion.layout import LayoutError
 
-    if isinstance(error, KeyboardInterrupt):
+    if is_interruption(error):
         return ExitCode.INTERRUPTED
     if isinstance(error, LayoutError | OSError):
         return ExitCode.BAD_INPUT
@@ -64,7 +66,9 @@ def expected_exit_code(error: BaseException) -> int | None:
 
 def guarded(command: Callable[[], Result]) -> Result:
     """The command's result; any exception ends the process with one message and a documented exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         return command()
     except BaseException as error:
@@ -74,6 +78,11 @@ def guarded(command: Callable[[], Result]) -> Result:
         if isinstance(error, SystemExit) or is_framework_exit(error):
             raise
         raise SystemExit(report(error)) from None
+
+
+def is_interruption(error: BaseException) -> bool:
+    """True for Ctrl-C and SIGTERM, also where a library made another exception of the KeyboardInterrupt."""
+    return isinstance(error, KeyboardInterrupt) or _interrupted
 
 
 def report(error: BaseException) -> int:
@@ -132,4 +141,6 @@ def _message(error: BaseException) -> str:
 
 
 def _interrupt(signum: int, frame: Any) -> None:
+    global _interrupted
+    _interrupted = True
     raise KeyboardInterrupt

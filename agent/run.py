@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.console import warn
-from agent.exits import Defect, Stop, expected_exit_code, write_traceback
+from agent.exits import Defect, Stop, expected_exit_code, is_interruption, write_traceback
 from agent.files import sha256, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class RunFolder:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or isinstance(error, SystemExit) or self.record["state"] != "running":
             return
-        interrupted = isinstance(error, KeyboardInterrupt)
+        interrupted = is_interruption(error)
         defect: Defect | None = None
         # A second Ctrl-C must not leave the story half written.
         handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
