@@ -1,6 +1,7 @@
 """The run folder: readable at any moment, honest about how the run ended."""
 
 import json
+import resource
 import signal
 
 import pytest
@@ -180,6 +181,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_remains(tmp_path):
         write_bytes(target, "text")  # type: ignore[arg-type]
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"image\.png") as caught:
+            write_bytes(tmp_path / "image.png", b"x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / "image.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
