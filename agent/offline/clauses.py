@@ -116,6 +116,13 @@ class Clause:
         if relation.startswith("region "):
             self.scene.things[subject].regions.append(relation.removeprefix("region "))  # type: ignore[arg-type]
             return
+        if relation == "sides":
+            for index, side in zip(self.things.halves([subject]), ("left", "right"), strict=False):
+                self.place(side, index, objects)
+            return
+        if relation == "detail":
+            self.not_understood(self.relation_words, "what follows is planned without that relation")
+            return
         if relation == "has":
             support = lookup(self.scene.things[subject].noun).support
             relation = f"object { ({'inside': 'inside', 'top': 'on', 'seat': 'on'}.get(support, 'near')) }"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ def is_noun(word: str) -> bool:
     return singular(word)[0] in table()
 
 
+@lru_cache(maxsize=4096)
 def singular(word: str) -> tuple[str, bool]:
     """The singular of a noun (lower case, possibly of several words), and whether the word was a plural."""
     first, space, last = _key(word).rpartition(" ")

@@ -11,6 +11,10 @@ from agent.offline.tokens import Token, is_mark
 from agent.planner import PlannerError
 
 
+LONGEST_RUN = 24
+"""Words that a noun and the attributes before it may have: reading stays linear in the length of the text."""
+
+
 @dataclass
 class NounPhrase:
     """``noun`` is the singular category, None for attributes alone ("a red"); ``count`` is None when none is given."""
@@ -42,14 +46,13 @@ class PhraseReader:
         start, phrase = at, NounPhrase()
         at = self._quantity(at, phrase)
         run: list[Token] = []
-        while self.is_content(at) and not (run and self._verb_follows(at, run)):
+        while len(run) < LONGEST_RUN and self.is_content(at) and not (run and self._verb_follows(at, run)):
             run.append(self.tokens[at])
             at += 1
         while len(run) > 1 and self.is_adverb(run[-1].low):
             at, run = at - 1, run[:-1]
-        if not run or (
-            not phrase.determiner and phrase.count is None and all(self.verb_form(token.low) for token in run)
-        ):
+        bare = not phrase.determiner and phrase.count is None
+        if not run or (bare and all(self.verb_form(token.low) and not is_noun(token.low) for token in run)):
             return None, start
         self._head(phrase, run)
         phrase.head = phrase.noun or ""
@@ -147,14 +150,14 @@ class PhraseReader:
         last = run[-1].low
         counted = bool(phrase.determiner) or phrase.count is not None
         noun_after_all = is_noun(last) and (counted or len(run) > 1) and last not in w.ADJECTIVES
-        if is_attribute(last) and not noun_after_all:
-            phrase.attributes = [token.text for token in run]
-            return
         for length in (3, 2, 1):
             words = " ".join(token.low for token in run[-length:])
             name, plural = singular(words) if length <= len(run) else ("", False)
             if name in table():
                 break
+        if length == 1 and is_attribute(last) and not noun_after_all:
+            phrase.attributes = [token.text for token in run]
+            return
         rest = run[: len(run) - length]
         while rest and length == 1 and len(run) - len(rest) < 3 and _makes_compound(rest[-1].low):
             name = f"{singular(rest[-1].low)[0]} {name}"
@@ -167,7 +170,9 @@ class PhraseReader:
         """Whether the word after a noun begins what the noun does: "dog | chasing a cat", "cars | parked near"."""
         low, previous = self.tokens[at].low, run[-1].low
         form = self.verb_form(low)
-        if not form or (is_attribute(previous) and not is_noun(previous)) or self.is_adverb(previous):
+        if not form or self.is_adverb(previous):
+            return False
+        if is_attribute(previous) and (is_noun(low) or not is_noun(previous)):
             return False
         if self.verb_form(previous) in ("ing", "ed") and not is_noun(previous):
             return False

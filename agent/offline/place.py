@@ -169,7 +169,7 @@ def _start(bodies: list[Body], graph: Graph, rng: random.Random) -> None:
     for _, row in graph.rows:
         for index, value in zip(row, sorted(rank[index] for index in row), strict=True):
             rank[index] = value
-    rows = max(1, round(math.sqrt(count / 5)))
+    rows = _rows(bodies)
     for position, index in enumerate(sorted(range(count), key=lambda i: (rank[i], i))):
         bodies[index].x = (position + 0.5) / count
         bodies[index].y = 0.6 if rows == 1 else 0.3 + 0.55 * (position % rows + 0.5) / rows
@@ -182,6 +182,11 @@ def _start(bodies: list[Body], graph: Graph, rng: random.Random) -> None:
                 a.x = 0.5 * (a.x + b.x)
                 if item.kind == "inside":
                     a.y = b.y + rng.uniform(-0.3, 0.3) * b.h
+
+
+def _rows(bodies: list[Body]) -> int:
+    """How many rows the things need so that none has to shrink."""
+    return max(1, math.ceil(sum(body.w + GAP for body in bodies) / (1 - 2 * solve.MARGIN + GAP)))
 
 
 def _pulls(bodies: list[Body], graph: Graph, rng: random.Random) -> list[Pull]:
@@ -199,7 +204,7 @@ def _pulls(bodies: list[Body], graph: Graph, rng: random.Random) -> list[Pull]:
             pulls.append(solve.pull(body, y=0.42))
         elif len(bodies) == 1:
             pulls.append(solve.pull(body, y=0.55))
-        elif len(bodies) <= 6:
+        elif _rows(bodies) == 1:
             pulls.append(solve.pull(body, y=max(horizon, feet[member.thing] - body.h / 2)))
     return pulls
 

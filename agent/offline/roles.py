@@ -19,6 +19,7 @@ def is_frame(phrase: NounPhrase, following: Element | None) -> bool:
     return (
         following is None
         or following.kind in ("with", "not", "comma", "stop")
+        or (following.kind == "be" and following.value in w.RELATIVES)
         or (following.kind == "relation" and following.words in _INTRODUCING)
         or (following.kind == "verb" and not following.transitive)
     )

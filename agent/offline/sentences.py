@@ -97,7 +97,7 @@ class _SentenceReader(PhraseReader):
         return self._pronoun(at)
 
     def _opens_clause(self, low: str, following: str) -> bool:
-        return low != "that" or following in w.COPULAS | w.SHOWING or bool(self.verb_form(following))
+        return low != "that" or following in w.COPULAS | w.SHOWING | w.MODALS or bool(self.verb_form(following))
 
     def _pronoun(self, at: int) -> tuple[Element, int] | None:
         low, following = self.low(at), self.low(at + 1)
