@@ -31,7 +31,7 @@ from diffusion.training import Ema, average_gradients, join_processes, learning_
 FIRST_TEST_SEED, TEST_PICTURES = 5_000_000, 256
 CROP = 64
 FULL_PICTURES = 0.2
-"""The last part of the training sees whole pictures: a crop knows more border than a picture does."""
+"""The last part of the training sees whole pictures, and so does a decoder alone: a crop has too much border."""
 LATENT_NOISE = 0.08
 MOMENTS, HALF_RESOLUTION = 0.1, 0.25
 EMA_DECAY = 0.995
@@ -107,7 +107,7 @@ def autoencoder_loss(
         mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
         loss = loss + MOMENTS * (mean.square() + (deviation - 1).square()).mean()
         if half:
-            some = len(pictures) // 2
+            some = (len(pictures) + 1) // 2
             with torch.autocast(pictures.device.type, torch.bfloat16):
                 decoded = model.decode(avg_pool2d(noisy[:some], 2)).sample.float()
             loss = loss + HALF_RESOLUTION * picture_loss(decoded, avg_pool2d(pictures[:some], 2))
@@ -185,10 +185,10 @@ def _pictures(options: argparse.Namespace, rank: int, world: int) -> tuple[NDArr
 
 
 def _batch(pictures: NDArray[np.uint8], step: int, options: argparse.Namespace, rank: int, world: int) -> torch.Tensor:
-    """The pictures of that step: crops, and at the end a quarter as many whole pictures."""
+    """The pictures of that step (B, 3, H, W): crops, or a quarter as many whole pictures."""
     random = np.random.default_rng([step, rank])
     size = options.batch // world
-    if step >= options.steps * (1 - FULL_PICTURES):
+    if options.decoder_only or step >= options.steps * (1 - FULL_PICTURES):
         return to_tensor(pictures[np.sort(random.integers(len(pictures), size=max(1, size // 4)))])
     crops = []
     for index in random.integers(len(pictures), size=size):
