@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from diffusers import AutoencoderDC
+from diffusers.models.autoencoders.autoencoder_dc import AutoencoderDC
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import avg_pool2d
@@ -127,11 +127,11 @@ def train(options: argparse.Namespace) -> None:
     device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(0)
     model = AutoencoderDC.from_pretrained(options.start) if options.start else build_autoencoder()
-    model = model.to(device, memory_format=torch.channels_last).train()
+    modules: dict[str, nn.Module] = {"vae": model}
+    modules["vae"].to(device, memory_format=torch.channels_last).train()
     model.encoder.requires_grad_(not options.decoder_only)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options.lr, betas=(0.9, 0.95), fused=True)
-    modules: dict[str, nn.Module] = {"vae": model}
     ema = Ema(modules, EMA_DECAY)
     checkpoint = options.out / "checkpoint.pt"
     start = load_checkpoint(checkpoint, modules, ema, optimizer) if checkpoint.exists() else 0

@@ -24,7 +24,7 @@ from diffusion.tiny.sampling import Split
 from diffusion.tiny.world import sample_scene
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderDC
+    from diffusers.models.autoencoders.autoencoder_dc import AutoencoderDC
 
 FIRST_TRAINING_SEED = 1_000_000
 SHARD = 1000
@@ -42,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
 
     import torch
-    from diffusers import AutoencoderDC
+    from diffusers.models.autoencoders.autoencoder_dc import AutoencoderDC
 
     torch.set_num_threads(1)
     autoencoder = AutoencoderDC.from_pretrained(options.autoencoder).eval()
