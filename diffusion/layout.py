@@ -115,7 +115,7 @@ class RunLength(_Part):
     @model_validator(mode="after")
     def _covers_its_size(self) -> RunLength:
         runs, (height, width) = self.runs(), self.size
-        if any(run < 0 for run in runs) or sum(runs) != height * width:
+        if min(runs, default=0) < 0 or sum(runs) != height * width:
             raise ValueError(
                 f"counts cover {sum(runs)} pixels, but size {height} x {width} has {height * width}: "
                 "not a valid run-length code"
@@ -253,13 +253,13 @@ def read_text(path: str | Path) -> str:
         raise LayoutError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if len(data) > MAX_FILE_BYTES:
         raise LayoutError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB; layout files are not")
-    return _decode(data, str(path))
+    return decode_text(data, str(path))
 
 
 def parse_layout(text: str | bytes, source: str = "layout") -> Layout:
     """The Layout in a JSON text; LayoutError names ``source``, the field's path, the value and what was expected."""
     if isinstance(text, bytes):
-        text = _decode(text, source)
+        text = decode_text(text, source)
     load_json(text, source)
     try:
         return Layout.model_validate_json(text)
@@ -276,10 +276,20 @@ def layout_from_dict(data: Any, source: str = "layout") -> Layout:
     return parse_layout(text, source)
 
 
+def decode_text(data: bytes, source: str) -> str:
+    """The text of UTF-8 bytes, with or without a byte order mark; LayoutError names the byte that is neither."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LayoutError(
+            f"{source}: not UTF-8 text (byte {data[error.start]:#04x} at offset {error.start}): save it as UTF-8"
+        ) from error
+
+
 def load_json(text: str | bytes, source: str) -> Any:
     """JSON without NaN, without repeated keys; LayoutError says where it breaks."""
     if isinstance(text, bytes):
-        text = _decode(text, source)
+        text = decode_text(text, source)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -377,12 +387,3 @@ def _path(location: tuple[int | str, ...]) -> str:
         elif not path.endswith(".counts"):
             path += f".{part}" if re.fullmatch(r"\w[\w -]{0,60}", part) else f"[{short(part)}]"
     return path.lstrip(".")
-
-
-def _decode(data: bytes, source: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LayoutError(
-            f"{source}: not UTF-8 text (byte {data[error.start]:#04x} at offset {error.start}): save it as UTF-8"
-        ) from error

@@ -13,7 +13,7 @@ guessed: see ``boxes``.
 
 from diffusion.formats.boxes import BoxReading, clip_box
 from diffusion.formats.draft import Reading
-from diffusion.formats.files import FORMATS, ReadOptions, parse_one, read_any, read_each, read_one
+from diffusion.formats.files import FORMATS, ReadOptions, parse_each, parse_one, read_any, read_each, read_one
 from diffusion.formats.official import to_official
 from diffusion.formats.shapes import resample_points
 
@@ -23,6 +23,7 @@ __all__ = [
     "ReadOptions",
     "Reading",
     "clip_box",
+    "parse_each",
     "parse_one",
     "read_any",
     "read_each",

@@ -23,7 +23,7 @@ from diffusion.formats.draft import Draft, Reading, finish
 from diffusion.formats.fields import Field
 from diffusion.formats.lmd import LABEL, draft_lmd
 from diffusion.formats.official import draft_official
-from diffusion.layout import LayoutError, load_json, parse_layout, read_text, short
+from diffusion.layout import LayoutError, decode_text, load_json, parse_layout, read_text, short
 
 FORMATS = ("layout", "official", "lmd", "coco")
 
@@ -69,7 +69,9 @@ def read_one(path: str | Path, entry: str | int | None = None, **options: Unpack
     return parse_one(read_text(path), str(path), entry, **options)
 
 
-def parse_one(text: str, source: str, entry: str | int | None = None, **options: Unpack[ReadOptions]) -> Reading:
+def parse_one(
+    text: str | bytes, source: str, entry: str | int | None = None, **options: Unpack[ReadOptions]
+) -> Reading:
     """As ``read_one``, from a text; ``source`` names it in messages."""
     entries = _entries(text, source, options)
     chosen = entries if entry is None else [one for one in entries if str(entry) in one.names]
@@ -86,7 +88,12 @@ def parse_one(text: str, source: str, entry: str | int | None = None, **options:
 
 def read_each(path: str | Path, **options: Unpack[ReadOptions]) -> Iterator[Reading | LayoutError]:
     """Every layout of a file in order, a LayoutError in the place of each that is refused; raises if the file is."""
-    return _finished(_entries(read_text(path), str(path), options), options)
+    return parse_each(read_text(path), str(path), **options)
+
+
+def parse_each(text: str | bytes, source: str, **options: Unpack[ReadOptions]) -> Iterator[Reading | LayoutError]:
+    """As ``read_each``, from a text; ``source`` names it in messages."""
+    return _finished(_entries(text, source, options), options)
 
 
 _EXPECTED = (
@@ -95,7 +102,9 @@ _EXPECTED = (
 )
 
 
-def _entries(text: str, source: str, options: ReadOptions) -> list[Entry]:
+def _entries(text: str | bytes, source: str, options: ReadOptions) -> list[Entry]:
+    if isinstance(text, bytes):
+        text = decode_text(text, source)
     name = options.get("format")
     if name not in (None, *FORMATS):
         raise LayoutError(f"format = {short(name)}: expected one of {', '.join(FORMATS)}")
