@@ -128,7 +128,7 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     model = AutoencoderDC.from_pretrained(options.start) if options.start else build_autoencoder()
     modules: dict[str, nn.Module] = {"vae": model}
-    modules["vae"].to(device, memory_format=torch.channels_last).train()
+    modules["vae"].to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     model.encoder.requires_grad_(not options.decoder_only)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=options.lr, betas=(0.9, 0.95), fused=True)
