@@ -34,6 +34,9 @@ def draft_coco(root: Field, canvas: tuple[int, int] | None = None) -> Iterator[C
     for annotation in root.need("annotations").elements():
         of_image.setdefault(identity(annotation.need("image_id")), []).append(annotation)
     known = [identity(image.need("id")) for image in images]
+    if len(set(known)) < len(known):
+        again = next(index for index, image_id in enumerate(known) if image_id in known[:index])
+        raise images[again].need("id").wrong("an earlier image has the same id")
     for orphan in of_image.keys() - set(known):
         raise of_image[orphan][0].need("image_id").wrong("no image has this id")
     for image, image_id in zip(images, known, strict=True):

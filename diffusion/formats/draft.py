@@ -121,7 +121,7 @@ def ignored(fields: Iterable[Field], known: set[str], shown: str) -> list[str]:
         for key in item.keys() - known:
             counts[key] = counts.get(key, 0) + 1
     return [
-        f"{shown}{key if key.isidentifier() else short(key)} is not part of a layout: left out"
+        f"{shown}{key if key.isidentifier() and len(key) < 60 else short(key)} is not part of a layout: left out"
         + (f" ({count} times)" if count > 1 else "")
         for key, count in sorted(counts.items())
     ]

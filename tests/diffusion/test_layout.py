@@ -291,6 +291,6 @@ def test_extent_is_the_box_else_that_of_the_mask():
     assert Instance(id="c", category="c", caption="c", point=Point(x=0, y=0)).extent() is None
 
 
-def test_the_contract_needs_neither_numpy_nor_torch():
-    code = "import sys, diffusion.layout; print([m for m in ('numpy', 'torch', 'diffusers') if m in sys.modules])"
+def test_the_contract_and_the_formats_need_neither_numpy_nor_torch():
+    code = "import sys, diffusion.layout, diffusion.formats; print([m for m in ('numpy', 'torch', 'diffusers') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

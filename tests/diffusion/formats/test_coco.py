@@ -87,5 +87,11 @@ def test_what_is_wrong_in_a_coco_annotation_is_named(annotation, message, refusa
     assert message in refusal(coco_file(**annotation), entry=7)
 
 
+def test_coco_images_with_the_same_id_are_refused(refusal):
+    data = coco_file()
+    data["images"][2]["id"] = 7
+    assert "images[2].id = 7: an earlier image has the same id" in refusal(data, entry="dog.jpg")
+
+
 def test_coco_corners_are_refused_with_the_reading_that_fits(refusal):
     assert "--bbox xyxy" in refusal(coco_file(bbox=[150, 10, 190, 60]), entry=7)
