@@ -1,7 +1,7 @@
 """Train the tiny world's detector on freshly drawn scenes: ``python -m eval.train_tiny_detector --out DIR --steps N``.
 
 Resumable: DIR/checkpoint.pt is written every minute and at the end, DIR/detector holds the weights (an exponential
-moving average) as ``TinyDetector.load`` reads them. With ``--vae`` a share of the pictures is seen as the VAE
+moving average) as ``TinyDetector.load`` reads them. With ``--vae`` half of the pictures are seen as the VAE
 reconstructs them, which is how generated pictures look. Runs on one CPU thread, or on a GPU where there is one.
 """
 
@@ -157,7 +157,7 @@ def train(
         pixels = pixels.to(device, memory_format=torch.channels_last)
         wanted = {name: value.to(device) for name, value in wanted.items()}
         if reconstruct is not None:
-            share = 5 * len(pixels) // 8
+            share = len(pixels) // 2
             pixels = torch.cat([reconstruct(pixels[:share]), pixels[share:]])
         progress = step / steps
         warmth = min(1.0, (step - first + 1) / 100)
@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True, help="steps in all, those of earlier runs included")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=2e-3, help="the highest learning rate")
-    parser.add_argument("--vae", type=Path, help="an AutoencoderDC that reconstructs five pictures in eight")
+    parser.add_argument("--vae", type=Path, help="an AutoencoderDC that reconstructs half of the pictures")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw; 0 draws in this one")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
