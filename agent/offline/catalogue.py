@@ -22,6 +22,8 @@ class Catalogue:
         self.scene = scene
         self.mentioned: list[int] = []
         """Indices in the order in which the text speaks of them, the latest last."""
+        self._pool: int | None = None
+        """The several things out of which "one" is taken."""
 
     def name(self, phrase: NounPhrase) -> list[int]:
         """The things that a phrase speaks of: known ones for "the dog", else a new one."""
@@ -43,14 +45,20 @@ class Catalogue:
                     thing.attributes.append(word)
                     _scale(thing, word)
 
-    def take_one(self, placed: set[int]) -> list[int]:
-        """ "one" of the several named before: a thing of its own, taken from their count; or the last one left."""
-        for index in reversed(range(len(self.scene.things))):
-            if self.scene.things[index].count > 1:
-                return [self._split(index, 1)]
-            if index not in placed:
-                return [index]
-        return []
+    def take(self, count: int, attributes: list[str]) -> int:
+        """ "one", "a red one", "two white ones": a part of the several things named last, else more of that kind."""
+        pool = self._pool
+        if pool is not None and self.scene.things[pool].count > count:
+            index = self._split(pool, count)
+        elif pool is not None:
+            index, self._pool = pool, None
+        else:
+            index = self._split(self.mentioned[-1], 0)
+            self.scene.things[index].count = count
+            if attributes:
+                self.scene.things[index].attributes = []
+        self.qualify([index], attributes)
+        return index
 
     def halves(self, indices: list[int]) -> list[int]:
         """Two things for "on either side of": one thing of several members is divided."""
@@ -93,10 +101,15 @@ class Catalogue:
         if noun.rpartition(" ")[2] in w.PLURAL_ONLY and count == 2 and re.search(r"\bpair of\b", phrase.text, re.I):
             count = 1
         thing = Thing(noun, count, phrase.head, list(phrase.attributes), list(phrase.details), plain=phrase.proper)
-        thing.arrangement = phrase.arrangement
+        if phrase.determiner == "the":
+            thing.regions = [word.lower() for word in phrase.attributes if word.lower() in ("left", "right")]  # type: ignore[misc]
+            thing.attributes = [word for word in phrase.attributes if word.lower() not in ("left", "right")]
         for word in phrase.attributes:
             _scale(thing, word)
         self.scene.things.append(thing)
+        self._pool = len(self.scene.things) - 1 if count > 1 else self._pool
+        if phrase.arrangement:
+            self.scene.rows.append((phrase.arrangement, [len(self.scene.things) - 1]))
         notes += [
             f"not understood: '{word}' (kept in the caption of '{noun}')"
             for word in phrase.attributes

@@ -11,7 +11,7 @@ from agent.offline.phrases import NounPhrase
 from agent.offline.scene import Relation, Scene
 from agent.offline.sentences import Element
 
-SPREADING = ("left", "right", "above", "below", "near", "far", "has")
+SPREADING = ("left", "right", "above", "below", "near", "far", "has", "object held", "object worn")
 """Relations that also hold for a second object: "left of a cube and a star"."""
 _VAGUE_NOUNS = frozenset(("object", "thing", "item", "other", "else", "anything", "something"))
 
@@ -63,9 +63,11 @@ class Clause:
 
     def takes_another_object(self) -> bool:
         """Whether the noun that arrives belongs to the pending relation, and does not begin a clause of its own."""
+        if self.relation == "has parts":
+            return False
         if not self.objects:
             return True
-        if self.connector != "and":
+        if self.connector != "and" and not (self.connector == "comma" and self.relation == "has" and self._carries()):
             return False
         if self.relation == "between":
             return len(self.objects) < 2

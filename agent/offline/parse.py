@@ -97,21 +97,38 @@ class _Parser(Clause):
         elif roles.is_style(phrase, self.connector, self.relation, following):
             self.scene.style.append(phrase.text)
             self.forget_relation()
-        elif roles.is_scene(phrase, self.scene, self.relation, following):
+        elif self.relation and self._is_own_part(phrase):
+            self._detail(f"{self.relation_words} {phrase.text}")
+            self.forget_relation()
+        elif roles.is_scene(phrase, self.scene, self.relation, self.relation_words if self.relation else "", following):
             self._scene_noun(phrase)
         elif phrase.count == 0:
             self.negate(phrase)
         elif self.relation == "detail":
-            self.things.describe(self.subjects, f"{self.relation_words} {phrase.text}")
+            self._detail(f"{self.relation_words} {phrase.text}")
             self.forget_relation()
-        elif self.relation == "has" and self._is_part(phrase):
-            self.things.describe(self.subjects, f"{'and' if self.connector == 'and' else 'with'} {phrase.text}")
-            self.connector = ""
+        elif self.relation in ("has", "has parts") and self._is_part(phrase):
+            joint = "and" if self.connector == "and" and self.relation == "has parts" else "with"
+            self._detail(f"{joint} {phrase.text}")
+            self.relation, self.connector = "has parts", ""
+        elif phrase.noun == "one" and self.scene.things:
+            self.connector = "stop"
+            self._arrive([self.things.take(phrase.count or 1, phrase.attributes)])
         else:
             self._arrive(self.things.name(phrase))
 
+    def _detail(self, words: str) -> None:
+        self.things.describe(self.subjects, words)
+        self.placed |= set(self.subjects)
+
     def _is_part(self, phrase: NounPhrase) -> bool:
         return bool(self.subjects) and not self.objects and (phrase.noun or "").rpartition(" ")[2] in w.PARTS
+
+    def _is_own_part(self, phrase: NounPhrase) -> bool:
+        """ "in its mouth", "in a black suit": no place, but a part or the clothes of the thing before."""
+        noun = (phrase.noun or "").rpartition(" ")[2]
+        own = phrase.determiner in ("its", "his", "her", "their") and noun in w.PARTS
+        return bool(self.subjects) and (own or (self.relation_words == "in" and noun in w.GARMENTS))
 
     def _give_noun(self, phrase: NounPhrase) -> bool:
         """Whether attributes without a noun are one after all; a predicate ("the ball is red") and a style are not."""
@@ -119,6 +136,7 @@ class _Parser(Clause):
         described = self.subjects if self.relation == "inside" else self.predicate
         if described and not counted:
             self.things.qualify(described, phrase.attributes)
+            self.placed |= set(described)
             self.forget_relation()
             return False
         first = not (self.scene.things or self.scene.background or self.scene.style)
@@ -151,7 +169,7 @@ class _Parser(Clause):
 
     def _pronoun(self, element: Element) -> None:
         if element.value in ("one", "ones", "other"):
-            things = self.things.take_one(self.placed)
+            things = [self.things.take(1, [])] if self.scene.things else []
             self.connector = "stop" if things else self.connector
         else:
             things = self._antecedents(many=element.value in ("they", "them", "both", "these", "those", "everything"))
@@ -177,6 +195,8 @@ class _Parser(Clause):
         text = re.sub(r"^(the|this|that|its) ", "", phrase.text, flags=re.I)
         if text.lower() not in ("background", "distance") and text not in self.scene.background:
             self.scene.background.append(text)
+        if (phrase.noun or "").rpartition(" ")[2] in w.SURFACES:
+            self.scene.notes.append(f"'{phrase.text}' is planned as the ground of the picture, not as a thing in it")
         region = {"left": "left", "right": "right", "middle": "center", "corner": "corner"}.get(self.relation)
         if region and not self.subjects:
             self.leading.append((f"region {region}", ()))
@@ -206,8 +226,10 @@ class _Parser(Clause):
 
     def _ends_negation(self, phrase: NounPhrase) -> bool:
         """ "no dogs and two cats": what follows a negation with its own number or article is there again."""
-        if self.connector == "" or phrase.determiner == "any" or self.negation in ("neither", "nor"):
+        if self.connector == "" or phrase.determiner == "any":
             return False
+        if self.negation in ("neither", "nor"):
+            return self.connector == "comma" and phrase.count is not None
         if phrase.count is not None:
             return True
         return phrase.determiner == "a" and (self.connector == "comma" or self.negated_determiner != "a")
@@ -261,10 +283,9 @@ class _Parser(Clause):
         if not self.objects:
             self.forget_relation()
         targets = self.group or self.last
-        if len(targets) == 1:
-            self.scene.things[targets[0]].arrangement = element.value  # type: ignore[assignment]
-        for first, second in pairwise(targets):
-            self.place("above" if element.value == "column" else "near", first, (second,))
+        if targets:
+            self.scene.rows.append((element.value, list(targets)))  # type: ignore[arg-type]
+            self.placed |= set(targets)
 
     def _with(self, element: Element) -> None:
         self.negation = ""

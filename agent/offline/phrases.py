@@ -10,7 +10,6 @@ from agent.offline.nouns import is_noun, singular, table
 from agent.offline.tokens import Token, is_mark
 from agent.planner import PlannerError
 
-
 LONGEST_RUN = 24
 """Words that a noun and the attributes before it may have: reading stays linear in the length of the text."""
 
@@ -49,6 +48,9 @@ class PhraseReader:
         while len(run) < LONGEST_RUN and self.is_content(at) and not (run and self._verb_follows(at, run)):
             run.append(self.tokens[at])
             at += 1
+        if run and self.low(at) in ("one", "ones") and all(is_attribute(token.low) for token in run):
+            phrase.attributes, phrase.noun, phrase.text = [token.text for token in run], "one", self.text(start, at + 1)
+            return phrase, at + 1
         while len(run) > 1 and self.is_adverb(run[-1].low):
             at, run = at - 1, run[:-1]
         bare = not phrase.determiner and phrase.count is None
@@ -85,7 +87,7 @@ class PhraseReader:
                 phrase.determiner = ""
                 phrase.arrangement = w.ARRANGED.get(word, phrase.arrangement)  # type: ignore[assignment]
                 continue
-            number = self._number(at) if phrase.determiner != "a" else None
+            number = self._number(at) if phrase.determiner != "a" or low in w.LARGE_NUMBERS else None
             if number and (self.is_content(at + number[1]) or self.low(at + number[1]) == "of"):
                 phrase.count, phrase.vague, at = number[0] * repeat, "", at + number[1]
             elif low in w.VAGUE_COUNTS and (self.is_content(at + 1) or self.low(at + 1) == "of"):
@@ -181,7 +183,8 @@ class PhraseReader:
             case "ing" if is_noun(low):
                 return self.low(at + 1) in w.DETERMINERS
             case "ing":
-                return ends_here or base_form(low) in w.TRANSITIVE
+                base = base_form(low)
+                return ends_here or base in w.TRANSITIVE or (is_noun(previous) and not base)
             case "ed":
                 return ends_here
             case "s":

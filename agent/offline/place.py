@@ -12,6 +12,7 @@ from agent.offline.relations import SEATS, TOUCHING, Graph, Link, graph_of, unme
 from agent.offline.scene import Region, Scene
 from agent.offline.sizes import GAP, natural_sizes
 from agent.offline.solve import Body, Constraint, Pull
+from agent.offline.words import HEADWEAR
 from diffusion.layout import Box
 
 ATTEMPTS = 14
@@ -62,6 +63,10 @@ def constraints_of(graph: Graph, bodies: list[Body]) -> list[Constraint]:
         result += _link_constraints(item, graph, bodies)
         if item.kind in ("left", "above", "between"):
             settled |= {frozenset((item.member, other)) for other in item.others}
+    for riders in _riders(graph):
+        for one, other in pairwise(item.member for item in riders):
+            result.append(solve.left_of(bodies[one], bodies[other], 0.6 * GAP))
+            settled.add(frozenset((one, other)))
     for arrangement, row in graph.rows:
         for a, b in pairwise(bodies[index] for index in row):
             if arrangement == "row":
@@ -80,8 +85,8 @@ def constraints_of(graph: Graph, bodies: list[Body]) -> list[Constraint]:
 
 def _link_constraints(item: Link, graph: Graph, bodies: list[Body]) -> list[Constraint]:
     a, b = bodies[item.member], bodies[item.others[0]]
-    alone = graph.siblings(item.member) == graph.siblings(item.others[0]) == 1
     fellows = graph.fellows(item)
+    alone = graph.siblings(item.member) == graph.siblings(item.others[0]) == fellows == 1
     match item.kind:
         case "left":
             level = [solve.close_y(a, b, 0.2 * (a.w + b.w) + 0.02)] if alone else []
@@ -110,14 +115,16 @@ def _link_constraints(item: Link, graph: Graph, bodies: list[Body]) -> list[Cons
                 solve.visible(a, b, hidden),
             ]
         case "near":
-            crowd = max(graph.siblings(item.member), graph.siblings(item.others[0])) - 1
-            return [solve.near(a, b, 0.05 + 0.04 * crowd), solve.close_y(a, b, max(a.h, b.h) / 2 + 0.02)]
+            level = [solve.close_y(a, b, max(a.h, b.h) / 2 + 0.02)] if alone else []
+            crowd = max(graph.siblings(item.member), graph.siblings(item.others[0]), fellows) - 1
+            return [solve.near(a, b, 0.05 + 0.5 * crowd * (min(a.w, b.w) + GAP)), *level]
         case "far":
             return [solve.far(a, b, 0.55)]
         case "held":
             return [solve.close_x(a, b, b.w * 0.5), solve.close_y(a, b, b.h * 0.2)]
         case "worn":
-            return [solve.close_x(a, b, b.w * 0.08), solve.bottom_at(a, b, 0.22, 0.02)]
+            share = 0.2 if graph.members[item.member].noun.name in HEADWEAR else 0.52
+            return [solve.close_x(a, b, b.w * 0.08), solve.bottom_at(a, b, share, 0.02)]
         case _:
             c = bodies[item.others[1]]
             level = [solve.close_y(a, b, max(a.h, b.h) / 2), solve.close_y(a, c, max(a.h, c.h) / 2)]
@@ -182,6 +189,16 @@ def _start(bodies: list[Body], graph: Graph, rng: random.Random) -> None:
                 a.x = 0.5 * (a.x + b.x)
                 if item.kind == "inside":
                     a.y = b.y + rng.uniform(-0.3, 0.3) * b.h
+    for riders in _riders(graph):
+        seat = bodies[riders[0].others[0]]
+        for position, rider in enumerate(riders):
+            bodies[rider.member].x = seat.x + seat.w * ((position + 0.5) / len(riders) - 0.5)
+
+
+def _riders(graph: Graph) -> list[list[Link]]:
+    """The links to what stands on one thing, for each thing that something stands on."""
+    on = [item for item in graph.links if item.kind == "on"]
+    return [[item for item in on if item.others == others] for others in dict.fromkeys(item.others for item in on)]
 
 
 def _rows(bodies: list[Body]) -> int:

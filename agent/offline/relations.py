@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.offline.nouns import Noun, lookup
-from agent.offline.scene import Region, Relation, Scene
+from agent.offline.scene import Arrangement, Region, Relation, Scene
 from diffusion.layout import Box
 
 TOUCHING = ("on", "inside", "front", "held", "worn")
@@ -44,7 +44,7 @@ class Graph:
 
     members: list[Member]
     links: list[Link]
-    rows: list[tuple[str, list[int]]]
+    rows: list[tuple[Arrangement, list[int]]]
     """Arranged groups: "row", "column" or "near", and the members in order."""
 
     def siblings(self, index: int) -> int:
@@ -73,8 +73,8 @@ def graph_of(scene: Scene) -> Graph:
     links: list[Link] = []
     for relation in scene.relations:
         links += _links(relation, groups[relation.subject], [i for index in relation.objects for i in groups[index]])
-    rows = [(thing.arrangement, group) for thing, group in zip(scene.things, groups, strict=True) if thing.arrangement]
-    return Graph(members, list(dict.fromkeys(links)), rows)  # type: ignore[arg-type]
+    rows = [(arrangement, [i for index in things for i in groups[index]]) for arrangement, things in scene.rows]
+    return Graph(members, list(dict.fromkeys(links)), rows)
 
 
 def _links(relation: Relation, subjects: list[int], objects: list[int]) -> list[Link]:

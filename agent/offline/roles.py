@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.offline import words as w
-from agent.offline.nouns import is_noun
+from agent.offline.nouns import is_noun, lookup
 from agent.offline.phrases import NounPhrase
 from agent.offline.scene import Scene
 from agent.offline.sentences import Element
@@ -49,13 +49,15 @@ def is_style(phrase: NounPhrase, connector: str, relation: str, following: Eleme
     return (by_itself and ends) or (relation in ("inside", "has") and not is_noun(last))
 
 
-def is_scene(phrase: NounPhrase, scene: Scene, relation: str, following: Element | None) -> bool:
-    """ "on green grass", "a snowy field", "at sunset", "on a wooden table"."""
+def is_scene(phrase: NounPhrase, scene: Scene, relation: str, relation_words: str, following: Element | None) -> bool:
+    """ "on green grass", "a snowy field", "at sunset", "on a wooden table", and "in" what no table knows as a thing."""
     noun, last = phrase.noun or "", _last(phrase)
     if " " in noun and is_noun(noun) and last not in w.SCENES:
         return False
     if last in w.SURFACES:
-        return (relation == "on" or scene.top_down) and _is_bare_surface(phrase)
+        return (relation in ("on", "middle") or scene.top_down) and _is_bare_surface(phrase)
+    if relation_words in ("in", "at", "inside") and (last.endswith("room") or not lookup(noun).known):
+        return True
     if last == "wall":
         return relation == "on" or following is None or relation == "with"
     return last in w.SCENES and not (last in w.LANDMARKS and phrase.count is not None)

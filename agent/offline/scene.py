@@ -47,7 +47,6 @@ class Thing:
     stretch: float = 1.0
     """How much taller (above 1) or wider (below 1) than usual."""
     regions: list[Region] = field(default_factory=list)
-    arrangement: Arrangement | None = None
     plain: bool = False
     """True for a name that takes no article."""
 
@@ -67,6 +66,8 @@ class Scene:
 
     things: list[Thing] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
+    rows: list[tuple[Arrangement, list[int]]] = field(default_factory=list)
+    """Things in a row, in a column or close together, in order."""
     background: list[str] = field(default_factory=list)
     style: list[str] = field(default_factory=list)
     negated: list[str] = field(default_factory=list)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.offline import words as w
+from agent.offline.nouns import is_noun
 from agent.offline.phrases import NounPhrase, PhraseReader, base_form
 from agent.offline.tokens import is_mark, tokens_of
 
@@ -63,7 +64,8 @@ class _SentenceReader(PhraseReader):
         function_word = self._function_word(at)
         if function_word:
             return function_word
-        phrase, end = self.noun_phrase(at)
+        does = before == "noun" and self.verb_form(low) in ("ing", "ed") and not is_noun(low)
+        phrase, end = self.noun_phrase(at) if not does else (None, at)
         if phrase is not None:
             return Element("noun", phrase.text, phrase), end
         verb = self._verb(at)

@@ -129,13 +129,14 @@ def bottom_at(a: Body, b: Body, share: float, within: float = 0.0) -> Constraint
 
 
 def near(a: Body, b: Body, gap: float) -> Constraint:
-    """The gap between the boxes along x is at most ``gap`` (they may also be one above the other)."""
+    """The gap between the boxes is at most ``gap`` along either axis."""
 
     def project() -> float:
-        excess = abs(a.x - b.x) - (a.w + b.w) / 2 - gap
-        if excess <= 0:
-            return 0.0
-        return _push_x(b, a, excess) if a.x < b.x else _push_x(a, b, excess)
+        excess_x = abs(a.x - b.x) - (a.w + b.w) / 2 - gap
+        excess_y = abs(a.y - b.y) - (a.h + b.h) / 2 - gap
+        moved_x = _push_x(b, a, excess_x) if a.x < b.x else _push_x(a, b, excess_x)
+        moved_y = _push_y(b, a, excess_y) if a.y < b.y else _push_y(a, b, excess_y)
+        return max(moved_x, moved_y)
 
     return project
 

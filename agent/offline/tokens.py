@@ -67,6 +67,7 @@ _TOKEN = re.compile(
     r"|[.,;:!?()\[\]{}/…—–]"
 )
 _REWRITES = (
+    (re.compile(r"\b(it|there|that|he|she|what)['’]s\b", re.I), r"\1 is"),
     (re.compile(r"\bcan['’]t\b", re.I), "can not"),
     (re.compile(r"\bwon['’]t\b", re.I), "will not"),
     (re.compile(r"n['’]t\b", re.I), " not"),

@@ -35,8 +35,9 @@ _SECTIONS = _sections()
 COLOURS, TEXTURES, MATERIALS, ADJECTIVES, ADVERBS = (
     frozenset(_SECTIONS[name]) for name in ("colours", "textures", "materials", "adjectives", "adverbs")
 )
-PARTS, SCENES, LANDMARKS, SURFACES, FRAMES, STYLES = (
-    frozenset(_SECTIONS[name]) for name in ("parts", "scenes", "landmarks", "surfaces", "frames", "styles")
+PARTS, GARMENTS, HEADWEAR, SCENES, LANDMARKS, SURFACES, FRAMES, STYLES = (
+    frozenset(_SECTIONS[name])
+    for name in ("parts", "garments", "headwear", "scenes", "landmarks", "surfaces", "frames", "styles")
 )
 DETERMINERS, PRONOUNS, CONNECTORS, COPULAS, MODALS, RELATIVES, SHOWING, NEGATIONS = (
     frozenset(_SECTIONS[name])
