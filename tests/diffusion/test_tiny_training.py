@@ -1,0 +1,131 @@
+"""Training the miniature: batches by step number; a run stopped and started again ends where it would have."""
+
+import argparse
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion.pipeline import InstanceDiffusionPipeline
+from diffusion.tiny import bundle, train, train_unet
+from diffusion.tiny.autoencoder import build_autoencoder
+from diffusion.tiny.dataset import TinyDataset, with_text
+from diffusion.tiny.model import LATENT_CHANNELS, LATENT_SIDE, build_unet
+from diffusion.tiny.pictures import encode_scenes
+from diffusion.tiny.text import build_text_encoder, build_tokenizer
+from diffusion.tiny.world import sample_scene
+
+SCENES = 8
+
+
+@pytest.fixture(scope="module")
+def layouts():
+    return [sample_scene(seed).layout(masks=True) for seed in range(SCENES)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(layouts):
+    return build_tokenizer(text for layout in layouts for text in (layout.caption, *(i.caption for i in layout)))
+
+
+@pytest.fixture(scope="module")
+def data(layouts, tokenizer):
+    latents = np.random.default_rng(0).standard_normal((SCENES, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE))
+    return TinyDataset(latents.astype(np.float16), layouts, tokenizer, build_unet().slots)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    assert list(encode_scenes(folder, build_autoencoder().eval(), SCENES, first_seed=1)) == [SCENES]
+    return folder
+
+
+def options(scenes, out, steps):
+    return argparse.Namespace(data=scenes, out=out, steps=steps, batch=2, lr=1e-3, seed=0, save_every=1)
+
+
+def test_a_batch_is_decided_by_its_step(data):
+    one, again, other = data.batch(3, 4), data.batch(3, 4), data.batch(4, 4)
+    assert torch.equal(one.latents, again.latents) and torch.equal(one.grounding.boxes, again.grounding.boxes)
+    assert not torch.equal(one.latents, other.latents)
+
+
+def test_every_valid_slot_gets_its_own_phrase(data, tokenizer):
+    batch = data.batch(0, 16)
+    assert len(batch.owner) == int(batch.grounding.valid.sum())
+    marks = torch.arange(1.0, len(batch.owner) + 1)[:, None].expand(-1, data.slots.text_dim)
+    text = with_text(batch, marks).text[..., 0]
+    assert torch.equal(text > 0, batch.grounding.valid > 0)
+    assert len(text[text > 0].unique()) == len(batch.owner)
+
+
+def test_all_formats_and_both_kinds_of_dropping_are_seen(data):
+    grounding = data.batch(0, 400).grounding
+    assert {tuple(row) for row in grounding.uses.tolist()} >= {(True, True, False, False), (False, True, False, False)}
+    assert grounding.maps.flatten(1).any(1).any() and grounding.scribbles.flatten(1).any(1).any()
+    assert 0.08 < float((grounding.valid.sum(1) == 0).float().mean()) < 0.22
+
+
+def test_unknown_words_become_one_token(tokenizer):
+    known, unknown = tokenizer("a zyzzyva qwfp")["input_ids"][1:3]
+    assert known != tokenizer.unk_token_id and unknown == tokenizer.unk_token_id
+
+
+def test_the_phrase_embedding_is_read_at_the_end_token(tokenizer):
+    encoder = build_text_encoder(tokenizer).eval()
+    short = encoder(torch.tensor(tokenizer(["a red ball"])["input_ids"])).pooler_output
+    padded = tokenizer(["a red ball"], padding="max_length", max_length=12)["input_ids"]
+    assert torch.allclose(encoder(torch.tensor(padded)).pooler_output, short, atol=1e-5)
+
+
+def test_a_stopped_run_ends_with_the_weights_of_an_unbroken_one(scenes, tmp_path):
+    train_unet.train(options(scenes, tmp_path / "unbroken", 3))
+    for steps in (1, 2, 3):
+        resumed = options(scenes, tmp_path / "stopped", 3)
+        stop_after(resumed, steps)
+    unbroken, stopped = (torch.load(tmp_path / name / "checkpoint.pt") for name in ("unbroken", "stopped"))
+    assert unbroken["step"] == stopped["step"] == 3
+    for part in ("modules", "ema"):
+        for name in ("unet", "text_encoder"):
+            for key, value in unbroken[part][name].items():
+                assert torch.equal(value, stopped[part][name][key]), (part, key)
+
+
+def stop_after(run, steps):
+    """Runs the training until it has saved that many steps, as an interruption would end it."""
+    save, seen = train_unet.save_checkpoint, []
+
+    def saving(path, step, *rest):
+        save(path, step, *rest)
+        seen.append(step)
+        if step == steps < run.steps:
+            raise KeyboardInterrupt
+
+    train_unet.save_checkpoint = saving
+    try:
+        train_unet.train(run)
+    except KeyboardInterrupt:
+        assert seen[-1] == steps
+    finally:
+        train_unet.save_checkpoint = save
+
+
+def test_trained_parts_become_a_pipeline_that_draws(scenes, tmp_path, layouts):
+    train_unet.train(options(scenes, tmp_path, 1))
+    build_autoencoder().half().save_pretrained(tmp_path / "vae")
+    bundle.bundle(tmp_path / "vae", tmp_path, tmp_path / "bundle")
+    pipeline = InstanceDiffusionPipeline.from_pretrained(tmp_path / "bundle", torch_dtype=torch.float32)
+    assert pipeline.config.defaults["size"] == 128
+    assert pipeline(layouts[0], num_inference_steps=2).images[0].size == (128, 128)
+
+
+def test_the_stages_hand_their_folders_on(tmp_path):
+    parsed = argparse.Namespace(
+        out=tmp_path, weights=tmp_path / "w", processes=2, scenes=10, autoencoder_steps=1, decoder_steps=1,
+        unet_steps=1, batch=2,
+    )  # fmt: skip
+    autoencoder, decoder, pictures, unet, bundled = (" ".join(command) for command in train.stages(parsed))
+    assert f"--out {tmp_path}/autoencoder" in autoencoder and f"--start {tmp_path}/autoencoder/vae" in decoder
+    assert f"--autoencoder {tmp_path}/autoencoder/vae" in pictures and f"--data {tmp_path}/scenes" in unet
+    assert f"--trained {tmp_path}/unet" in bundled and f"--autoencoder {tmp_path}/decoder/vae" in bundled
