@@ -14,7 +14,19 @@ from diffusion.tiny.vocabulary import KINDS
 Home = Literal["ground", "sky", "water", "wall", "small"]
 Support = Literal["", "seat", "top", "inside"]
 
-_IRREGULAR = {"people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse", "dice": "die"}
+_IRREGULAR = {
+    "people": "person",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "mice": "mouse",
+    "dice": "die",
+    "teeth": "tooth",
+    "feet": "foot",
+    "oxen": "ox",
+    "cacti": "cactus",
+    "octopi": "octopus",
+}
 _NO_PLURAL_ENDING = ("ss", "us", "is", "'s", "’s")
 
 

@@ -73,11 +73,8 @@ class PhraseReader:
     def _quantity(self, at: int, phrase: NounPhrase) -> int:
         repeat = 1
         while at < len(self.tokens):
-            low = self.tokens[at].low
-            hedge = next((h for h in _HEDGES if self.line.startswith(h, self.tokens[at].start)), "")
-            if hedge and self._number(at + hedge.count(" ")):
-                at += hedge.count(" ")
-                continue
+            at += self.hedge(at)
+            low = self.low(at)
             group = self._group(at)
             if group is not None:
                 word, at = group
@@ -96,21 +93,26 @@ class PhraseReader:
                 phrase.count, at = w.EXACT_COUNTS.get(low, 1), at + 1
             elif low in w.DETERMINERS and self.is_content(at + 1):
                 phrase.determiner, at = "a" if low == "an" else low, at + 1
-            elif low == "of" and phrase.count is not None and self.low(at + 1) in w.DETERMINERS:
+            elif low == "of" and phrase.count is not None:
                 at += 1
             else:
                 break
         return at
 
+    def hedge(self, at: int) -> int:
+        """How many tokens before a number only soften it: "at least three"."""
+        found = next((h for h in _HEDGES if self.line.startswith(h, self.tokens[at].start)), "")
+        return found.count(" ") if found and self._number(at + found.count(" ")) else 0
+
     def _group(self, at: int) -> tuple[str, int] | None:
         """ "couple of", "row of", "small herd of", "dozen": the word, and the token after it."""
+        if self.lows(at, at + 3) == "half a dozen":
+            return "half dozen", at + 3 + (self.low(at + 3) == "of")
         end = at
         while self.low(end) in w.SIZES or self.low(end) in w.ADJECTIVES:
             end += 1
         low = self.low(end)
         word = low if low in w.GROUPS or low in w.EXACT_COUNTS else low.removesuffix("s")
-        if self.lows(end, end + 3) == "half a dozen":
-            return "half dozen", end + 3 + (self.low(end + 3) == "of")
         if low == "dozen" and self.is_content(end + 1):
             return word, end + 1
         if self.low(end + 1) != "of" or (word not in w.GROUPS and word not in w.EXACT_COUNTS):

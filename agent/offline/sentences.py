@@ -56,7 +56,7 @@ class _SentenceReader(PhraseReader):
         if region:
             return region
         relation = self.relation_at(at)
-        if relation:
+        if relation and not self.hedge(at):
             kind_of_relation, phrase_words, end = relation
             if phrase_words == "with":
                 return Element("with", "with"), end
