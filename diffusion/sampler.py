@@ -16,6 +16,8 @@ import torch
 from diffusers import SchedulerMixin
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import retrieve_timesteps
 
+from diffusion.merging import average
+
 Input = tuple[int, int]
 Predict = Callable[[torch.Tensor, torch.Tensor, Sequence[Input], float], torch.Tensor]
 Merge = Callable[[int, torch.Tensor], torch.Tensor]
@@ -96,14 +98,9 @@ def sample(
     return rows
 
 
-def average(picture: int, inputs: torch.Tensor) -> torch.Tensor:
-    """The published merge: all inputs, the global one included, with equal weight."""
-    return inputs.mean(0)
-
-
 def _merged(merge: Merge | None, picture: int, rows: torch.Tensor, inputs: Sequence[Input]) -> torch.Tensor:
     own = torch.stack([row for row, (b, _) in zip(rows, inputs, strict=True) if b == picture])
-    return (merge or average)(picture, own)
+    return average(own) if merge is None else merge(picture, own)
 
 
 def _step(

@@ -53,7 +53,7 @@ def drawn(name: str, shape: Sequence[int], std: float = 1.0, mean: float = 0.0) 
 
 
 def weights(size: str, prefix: str = "") -> dict[str, torch.Tensor]:
-    """The weights of the "full" or the "reduced" network whose keys in our network start with the prefix, without it."""
+    """The weights of the "full" or the "reduced" network whose keys start with the prefix; the keys come without it."""
     shapes = facts("manifest_port") if size == "full" else facts("manifest_reduced")
     return {
         port.removeprefix(prefix): _weight(official, shapes[port if size == "full" else official][0])

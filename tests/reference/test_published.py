@@ -28,4 +28,4 @@ def test_weights_are_the_published_ones(key: str, first: list[float]):
 def test_inputs_are_the_published_ones():
     expected = torch.tensor([-0.42543274, -1.003769, -0.84569055])
     torch.testing.assert_close(drawn("pub.A.x", (1, 4, 64, 64)).flatten()[:3], expected, rtol=1e-6, atol=0)
-    assert 0 <= uniform("pub.A.points", (3, 2)).min() and uniform("pub.A.points", (3, 2)).max() < 1
+    assert uniform("pub.A.points", (3, 2)).min() >= 0 and uniform("pub.A.points", (3, 2)).max() < 1

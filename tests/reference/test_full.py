@@ -1,0 +1,87 @@
+"""Forward passes at the published size: 5 GB of weights, minutes of a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from tests.reference.published import drawn, facts, golden, grounding, relative_error
+
+pytestmark = pytest.mark.full
+
+TOLERANCE = 1.5e-5
+CASES = {case["name"]: case for case in facts("cases")["full"]}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_64_by_64_cells(full, name: str):
+    assert relative_error(predict(full, CASES[name]), golden("unet_full")[name]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", sorted(golden("unet_full_32x32")))
+def test_32_by_32_cells(full, name: str):
+    configuration, timestep = name.split("_t")
+    null = configuration == "null"
+    case = grounding("pub.A", "box" if null else configuration)
+    instances = full.encode_instances(case.null() if null else case, height=32, width=32)
+    x, context = drawn("pub.A.x32", (1, 4, 32, 32)), drawn("pub.A.context", (1, 77, 768))
+    out = full(x, torch.tensor(int(timestep)), context, instances).sample
+    assert relative_error(out, golden("unet_full_32x32")[name]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["box_t981_unmasked", "box_t981_masked"])
+def test_every_block(full, name: str):
+    """Mean, standard deviation, largest magnitude and 64 samples of each block's output."""
+    outputs: dict[str, torch.Tensor] = {}
+    handles = [
+        module.register_forward_hook(lambda module, args, out, block=block: outputs.update({block: _first(out)}))
+        for block, module in blocks(full)
+    ]
+    predict(full, CASES[name])
+    for handle in handles:
+        handle.remove()
+    expected = {key.removeprefix(f"{name}."): v for key, v in golden("unet_full_blockstats").items() if name in key}
+    assert outputs.keys() == expected.keys()
+    for block, out in outputs.items():
+        flat = out.flatten()
+        samples = flat[:: flat.numel() // 64][:64]
+        measured = torch.cat((torch.stack((flat.mean(), flat.std(), flat.abs().max())), samples))
+        assert relative_error(measured, expected[block]) < TOLERANCE, block
+
+
+def predict(unet, case) -> torch.Tensor:
+    tag = case["tag"]
+    available = facts("cases")["available"].get(tag)
+    given = grounding(tag, case["configuration"], available=available)
+    instances = unet.encode_instances(
+        given.null() if case["null_input"] else given,
+        instance_mask=case["instance_mask_given"],
+        mask_axes="official",
+        height=64,
+        width=64,
+    ).at_scale(case["fuser_scale"])
+    x, context = drawn(f"{tag}.x", (1, 4, 64, 64)), drawn(f"{tag}.context", (1, 77, 768))
+    return unet(x, torch.tensor(case["timestep"]), context, instances).sample
+
+
+def blocks(unet) -> Iterator[tuple[str, nn.Module]]:
+    """The published names of the blocks with the modules that end them here."""
+    yield "time_embed", unet.time_embedding
+    yield "middle_block", unet.mid_block
+    ends = [unet.conv_in]
+    for block in unet.down_blocks:
+        ends += getattr(block, "attentions", block.resnets)
+        ends += block.downsamplers or []
+    yield from ((f"input_blocks.{i}", module) for i, module in enumerate(ends))
+    ends = []
+    for block in unet.up_blocks:
+        ends += getattr(block, "attentions", block.resnets)
+        ends[-1:] = block.upsamplers or ends[-1:]
+    yield from ((f"output_blocks.{i}", module) for i, module in enumerate(ends))
+
+
+def _first(output) -> torch.Tensor:
+    return output[0] if isinstance(output, tuple) else output

@@ -1,0 +1,44 @@
+"""Parameter names and shapes: those of the diffusers port, at full size and reduced."""
+
+import math
+
+import pytest
+import torch
+
+from diffusion.unet import InstanceDiffusionUNet
+from tests.reference.published import facts
+
+
+@pytest.fixture(scope="module")
+def empty() -> InstanceDiffusionUNet:
+    """The published size without memory for its weights."""
+    with torch.device("meta"):
+        return InstanceDiffusionUNet()
+
+
+def test_the_published_size_has_the_ports_keys_and_shapes(empty):
+    expected = {key: shape for key, (shape, _) in facts("manifest_port").items()}
+    assert {key: list(value.shape) for key, value in empty.state_dict().items()} == expected
+
+
+def test_parameter_counts(empty):
+    def count(*words: str) -> int:
+        return sum(p.numel() for name, p in empty.named_parameters() if any(word in name for word in words))
+
+    assert count("") == 1_228_333_437
+    assert count(".fuser.") == 208_018_272
+    assert count("position_net") == 160_782_669
+    assert count("scaleu") == 11_532
+
+
+def test_the_reduced_size(reduced):
+    names = facts("official_to_port")
+    expected = {names[key]: math.prod(shape) for key, (shape, _) in facts("manifest_reduced").items()}
+    assert {key: value.numel() for key, value in reduced.state_dict().items()} == expected
+
+
+def test_the_ports_configuration_is_ours(empty):
+    with torch.device("meta"):
+        port = InstanceDiffusionUNet.from_config(facts("port_config"))
+    assert dict(port.config) == dict(empty.config)
+    assert port.state_dict().keys() == empty.state_dict().keys()
