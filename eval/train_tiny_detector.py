@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,7 +163,7 @@ def train(
         progress = step / steps
         warmth = min(1.0, (step - first + 1) / 100)
         for group in optimizer.param_groups:
-            group["lr"] = peak_lr * warmth * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+            group["lr"] = peak_lr * warmth * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         with torch.autocast(device.type, torch.bfloat16):
             maps = net(_noisy(pixels))
         parts = loss(maps, wanted)
