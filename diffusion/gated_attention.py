@@ -37,7 +37,7 @@ class InstanceTokens:
     cells: torch.Tensor | None = None
     scale: float = 1.0
     _keys: weakref.WeakKeyDictionary = field(default_factory=weakref.WeakKeyDictionary, compare=False, repr=False)
-    _masks: dict[int, torch.Tensor | None] = field(default_factory=dict, compare=False, repr=False)
+    _masks: dict[int, torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -52,10 +52,11 @@ class InstanceTokens:
         if len(parts) == 1:
             return parts[0]
         first = parts[0]
+        cells = [part.cells for part in parts if part.cells is not None]
+        if len(cells) not in (0, len(parts)):
+            raise ValueError("a batch holds tokens either all with cells or all without: all-False cells mask nothing")
         joined = InstanceTokens(
-            torch.cat([part.tokens for part in parts]),
-            None if first.cells is None else torch.cat([part.cells for part in parts]),
-            first.scale,
+            torch.cat([part.tokens for part in parts]), torch.cat(cells) if cells else None, first.scale
         )
         joined._masks.update({size: torch.cat([part._masks[size] for part in parts]) for size in first._masks})
         return joined

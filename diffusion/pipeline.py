@@ -180,8 +180,8 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         return [(text, self._encode(part, masking)) for text, part in zip(texts, parts, strict=True)]
 
     def _encode(self, grounding: Grounding, masking: dict[str, Any]) -> InstanceTokens:
-        moved = grounding.to(self._execution_device, self.unet.dtype)
-        return self.unet.encode_instances(moved, **masking)
+        """Coordinates stay in float32: half precision would move them by more than a Fourier code can bear."""
+        return self.unet.encode_instances(grounding.to(self._execution_device), **masking)
 
     def _unet(
         self,

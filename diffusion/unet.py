@@ -14,6 +14,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  (diffusers finds loading methods through this name)
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from diffusion.conditions import Slots
@@ -98,6 +99,7 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
     def _set_pos_net_if_use_gligen(self, attention_type: str, cross_attention_dim: Any) -> None:
         """UniFusion takes the place of GLIGEN's box encoder."""
 
+    @apply_forward_hook
     def encode_instances(
         self,
         grounding: Grounding,
@@ -132,7 +134,7 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
         return super().forward(sample, timestep, encoder_hidden_states, cross_attention_kwargs=attention, **kwargs)
 
 
-def _as_instance_attention(fuser: nn.Module, context_dim: int) -> GatedInstanceAttention:
+def _as_instance_attention(fuser: Any, context_dim: int) -> GatedInstanceAttention:
     heads = fuser.attn.heads
     width = fuser.linear.out_features
     return GatedInstanceAttention(width, context_dim, heads, width // heads)

@@ -1,4 +1,4 @@
-"""A whole run of the reduced network through the pipeline: PLMS, guidance, fusers off at the end, with and without MIS."""
+"""A whole run of the reduced network through the pipeline: PLMS, guidance, fading fusers, Multi-Instance Sampling."""
 
 from __future__ import annotations
 
