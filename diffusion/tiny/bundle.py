@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -44,6 +45,10 @@ def bundle(autoencoder: Path, trained: Path, out: Path) -> None:
         defaults=DEFAULTS,
     )
     pipeline.to(dtype=torch.float16).save_pretrained(out, safe_serialization=True)
+    for file in out.glob("*/config.json"):
+        config = json.loads(file.read_text())
+        config.pop("_name_or_path", None)
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
