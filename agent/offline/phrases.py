@@ -79,14 +79,14 @@ class PhraseReader:
             if group is not None:
                 word, at = group
                 repeat = phrase.count or 1
-                phrase.count = repeat * (w.EXACT_COUNTS.get(word) or w.GROUPS[word])
+                phrase.count = min(repeat * (w.EXACT_COUNTS.get(word) or w.GROUPS[word]), _MANY)
                 phrase.vague = "" if word in w.EXACT_COUNTS else word
                 phrase.determiner = ""
                 phrase.arrangement = w.ARRANGED.get(word, phrase.arrangement)  # type: ignore[assignment]
                 continue
             number = self._number(at) if phrase.determiner != "a" or low in w.LARGE_NUMBERS else None
             if number and (self.is_content(at + number[1]) or self.low(at + number[1]) == "of"):
-                phrase.count, phrase.vague, at = number[0] * repeat, "", at + number[1]
+                phrase.count, phrase.vague, at = min(number[0] * repeat, _MANY), "", at + number[1]
             elif low in w.VAGUE_COUNTS and (self.is_content(at + 1) or self.low(at + 1) == "of"):
                 phrase.count, phrase.vague, at = w.VAGUE_COUNTS[low], low, at + 1
             elif (low == "both" or low in w.SINGLE) and self.is_content(at + 1):
@@ -144,7 +144,7 @@ class PhraseReader:
         else:
             return None
         while (multiple := self.low(at + used).removesuffix("s")) in w.LARGE_NUMBERS:
-            value, used = min(value * w.LARGE_NUMBERS[multiple], 10**12), used + 1
+            value, used = min(value * w.LARGE_NUMBERS[multiple], _MANY), used + 1
         return value, used
 
     # -- of what
@@ -268,6 +268,8 @@ def _makes_compound(low: str) -> bool:
     return is_noun(low) and not is_attribute(low)
 
 
+_MANY = 10**9
+"""Counts are not read beyond this: it is far more than a plan holds."""
 _PARTITIVES = frozenset(("slice", "piece", "pile", "heap", "mound", "bit", "bundle", "chunk", "stack", "kind", "type"))
 _HEDGES = tuple(
     f"{words} "

@@ -95,7 +95,7 @@ def _link_constraints(item: Link, graph: Graph, bodies: list[Body]) -> list[Cons
             level = [solve.close_x(a, b, 0.12 * (a.h + b.h) + 0.02)] if alone else []
             return [solve.above(a, b, GAP), *level]
         case "under":
-            reach = max(a.w, b.w) / 2 * (0.6 if fellows == 1 else 1.0)
+            reach = 0.3 * max(a.w, b.w) if fellows == 1 else max(b.w, fellows * (a.w + GAP)) / 2
             return [solve.above(b, a, 0.0), solve.close_x(a, b, reach)]
         case "on":
             reach = (b.w - a.w) / 2 if b.w > a.w else 0.15 * b.w
@@ -221,7 +221,9 @@ def _pulls(bodies: list[Body], graph: Graph, rng: random.Random) -> list[Pull]:
             pulls.append(solve.pull(body, y=0.42))
         elif len(bodies) == 1:
             pulls.append(solve.pull(body, y=0.55))
-        elif _rows(bodies) == 1:
+        elif _rows(bodies) > 1:
+            pulls.append(solve.pull(body, y=max(body.y, 0.7 - body.h / 2)))
+        else:
             pulls.append(solve.pull(body, y=max(horizon, feet[member.thing] - body.h / 2)))
     return pulls
 

@@ -102,7 +102,7 @@ def holds(item: Link, boxes: list[Box]) -> bool:
         case "above":
             return a.y1 <= b.y0 + SLACK
         case "under":
-            return b.y1 <= a.y0 + SLACK and over_x > 0
+            return b.y1 <= a.y0 + SLACK and over_x > -0.3
         case "on":
             return a.center.y < b.center.y and over_x > 0 and -SLACK <= a.y1 - b.y0 <= 0.3 * b.height + SLACK
         case "inside":

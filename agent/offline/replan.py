@@ -21,6 +21,8 @@ LARGEST = 0.62
 """No side of an enlarged box exceeds this share of the canvas."""
 SMALL = 0.2
 """A box with a shorter side than this is enlarged whenever what is in it fails."""
+STEP = 0.04
+"""How much farther apart things that ran together are put, as a share of the canvas."""
 FIRST_REPLAN = 2
 """Rounds count from 1: the first corrected plan is drawn in round 2, from the same noise; later ones from new noise."""
 
@@ -33,6 +35,16 @@ class _Change:
     caption: str
     moves: bool = False
     why: list[str] = field(default_factory=list)
+
+    def separate(self, own: Box | None, other: Box | None, name: str) -> None:
+        """Away from what it ran together with, instead of towards what was found; a little smaller, to make room."""
+        if own is None or other is None:
+            return
+        dx, dy = own.center.x - other.center.x, own.center.y - other.center.y
+        length = max((dx * dx + dy * dy) ** 0.5, 1e-6)
+        away = _boxed(own.center.x + STEP * dx / length, own.center.y + STEP * dy / length, own.width, own.height)
+        self.box, self.moves = _scaled(away, 0.92), True
+        self.why = [self.why[0], f"it ran together with {name}: moved apart"]
 
 
 def replan(prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
@@ -52,9 +64,8 @@ def replan(prompt: str, layout: Layout, report: FidelityReport, *, round_number:
     merged = _merged(layout, verdicts, report)
     for first, second in merged:
         for instance_id, other in ((first, second), (second, first)):
-            if instance_id in changes and changes[instance_id].box is not None:
-                changes[instance_id].moves = True
-                changes[instance_id].why.append(f"it ran together with {other}: moved apart")
+            if instance_id in changes:
+                changes[instance_id].separate(layout.instance(instance_id).box, layout.instance(other).box, other)
     boxes, unsolved = _settle(layout, graph, changes, merged, rng)
     notes: list[str] = []
     instances = []
@@ -165,8 +176,10 @@ def _settle(
     """Boxes near the wished ones that break no relation of the prompt; what cannot move keeps its box."""
     moving = {instance_id for instance_id, change in changes.items() if change.moves}
     placed = [instance for instance in layout if instance.box is not None]
-    if not moving or len(placed) != len(layout.instances):
-        return {}, [] if not moving else ["an instance has no box: boxes are left as they are"]
+    if not moving:
+        return {}, []
+    if len(placed) < len(layout.instances):
+        graph = Graph([], [], [])
     before = [instance.box for instance in placed if instance.box is not None]
     allowed = _broken(graph, before)
     for attempt in range(8):
@@ -180,7 +193,7 @@ def _settle(
             bodies.append(
                 Body(wish.center.x + rng.uniform(-jitter, jitter), wish.center.y, wish.width, wish.height, mobility)
             )
-        constraints = _constraints(layout, graph, bodies, before, merged)
+        constraints = _constraints([instance.id for instance in placed], graph, bodies, before, merged)
         pulls = [solve.pull(body, x=body.x, y=body.y) for body in bodies]
         solve.relax(bodies, constraints, pulls)
         after = [
@@ -193,9 +206,8 @@ def _settle(
 
 
 def _constraints(
-    layout: Layout, graph: Graph, bodies: list[Body], before: list[Box], merged: list[tuple[str, str]]
+    ids: list[str], graph: Graph, bodies: list[Body], before: list[Box], merged: list[tuple[str, str]]
 ) -> list[Constraint]:
-    ids = [instance.id for instance in layout]
     if graph.members:
         result = constraints_of(graph, bodies)
     else:
@@ -210,7 +222,9 @@ def _constraints(
     for first, second in merged:
         i, j = ids.index(first), ids.index(second)
         if frozenset((i, j)) not in touching:
-            result.append(solve.apart(bodies[i], bodies[j], 3 * GAP))
+            a, b = before[i], before[j]
+            now = max(a.x0 - b.x1, b.x0 - a.x1, a.y0 - b.y1, b.y0 - a.y1)
+            result.append(solve.apart(bodies[i], bodies[j], max(2 * GAP, now + STEP)))
     return result
 
 
@@ -240,9 +254,9 @@ def _share(box: Box, other: Box) -> float:
 
 
 def _scaled(box: Box, factor: float) -> Box:
-    """The box enlarged about its centre, no side above LARGEST (unless it was), shifted to stay on the canvas."""
-    w = max(box.width, min(box.width * factor, LARGEST))
-    h = max(box.height, min(box.height * factor, LARGEST))
+    """The box scaled about its centre, no side above LARGEST (unless it was), shifted to stay on the canvas."""
+    w = min(box.width * factor, max(box.width, LARGEST))
+    h = min(box.height * factor, max(box.height, LARGEST))
     return _boxed(box.center.x, box.center.y, w, h)
 
 

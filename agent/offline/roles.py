@@ -55,17 +55,18 @@ def is_scene(phrase: NounPhrase, scene: Scene, relation: str, relation_words: st
     if " " in noun and is_noun(noun) and last not in w.SCENES:
         return False
     if last in w.SURFACES:
-        return (relation in ("on", "middle") or scene.top_down) and _is_bare_surface(phrase)
-    if relation_words in ("in", "at", "inside") and (last.endswith("room") or not lookup(noun).known):
-        return True
+        return (relation in ("on", "middle") or scene.top_down) and _is_bare(phrase) and noun != "dining table"
+    if relation_words in ("in", "at") and (last.endswith("room") or not lookup(noun).known):
+        return _is_bare(phrase)
     if last == "wall":
         return relation == "on" or following is None or relation == "with"
     return last in w.SCENES and not (last in w.LANDMARKS and phrase.count is not None)
 
 
-def _is_bare_surface(phrase: NounPhrase) -> bool:
+def _is_bare(phrase: NounPhrase) -> bool:
+    """Neither coloured nor counted: what has a colour and a number of its own is a thing."""
     coloured = {word.lower() for word in phrase.attributes} & (w.COLOURS - {"dark", "light"})
-    return not coloured and phrase.count in (None, 1) and phrase.noun != "dining table"
+    return not coloured and phrase.count in (None, 1)
 
 
 def _last(phrase: NounPhrase) -> str:
