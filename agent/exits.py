@@ -59,9 +59,10 @@ def expected_exit_code(error: BaseException) -> int | None:
 
     if is_interruption(error):
         return ExitCode.INTERRUPTED
-    if isinstance(error, LayoutError | OSError):
+    own: int | None = getattr(error, "exit_code", None)
+    if own is None and isinstance(error, LayoutError | OSError):
         return ExitCode.BAD_INPUT
-    return getattr(error, "exit_code", None)
+    return own
 
 
 def guarded(command: Callable[[], Result]) -> Result:
@@ -134,9 +135,9 @@ def is_framework_exit(error: BaseException) -> bool:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror or error}"
+        return f"{where}{error.strerror}"
     return str(error)
 
 

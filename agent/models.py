@@ -54,16 +54,16 @@ def native_size(model: str) -> tuple[int, int]:
     """(width, height) in pixels that the model was trained on; Stop when there is no such model."""
     if model in NATIVE_SIDES:
         return NATIVE_SIDES[model], NATIVE_SIDES[model]
-    path = Path(model)
-    if path.is_file():
-        return native_size("sd15")
-    index = path / "model_index.json"
+    index = Path(model) / "model_index.json"
     try:
         side = json.loads(index.read_text(encoding="utf-8")).get("defaults", {}).get("size", NATIVE_SIDES["sd15"])
         return int(side), int(side)
     except FileNotFoundError:
         known = ", ".join(NATIVE_SIDES)
-        raise Stop(f"--model {model}: no such model: give {known} or a path", ExitCode.UNAVAILABLE) from None
+        raise Stop(
+            f"--model {model}: no such model: give {known}, or a folder that a pipeline was saved in",
+            ExitCode.UNAVAILABLE,
+        ) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise Stop(f"{index}: cannot be read ({error})", ExitCode.UNAVAILABLE) from error
 

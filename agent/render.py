@@ -83,16 +83,11 @@ class Renderer:
 
 
 def load_renderer(model: str, settings: RenderSettings) -> Renderer:
-    """Loads a model by name or path; Stop with exit code 4 when it is not available."""
+    """Loads a model by name or path; raises what says that it, or the device, is not available (exit code 4)."""
     _quiet_libraries()
     from diffusion.checkpoints import load_pipeline
 
-    device = pick_device(settings.device)
-    try:
-        pipeline = load_pipeline(model, device=device)
-    except (OSError, ValueError) as error:
-        advice = "draw with the bundled model (--model tiny), or fetch it: see scenewright models"
-        raise Stop(f"--model {model} is not available: {error}\n{advice}", ExitCode.UNAVAILABLE) from error
+    pipeline = load_pipeline(model, device=pick_device(settings.device))
     pipeline.set_progress_bar_config(disable=True)
     return Renderer(model, pipeline, settings)
 

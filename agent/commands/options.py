@@ -37,7 +37,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="tiny|sd15|PATH",
-        help="tiny is bundled; PATH is a folder saved by the pipeline, or an official .pth.",
+        help="tiny is bundled; PATH is a folder that a pipeline was saved in.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where the model runs.")]
