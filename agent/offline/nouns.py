@@ -27,6 +27,8 @@ _IRREGULAR = {
     "cacti": "cactus",
     "octopi": "octopus",
 }
+_PLURAL_ENDINGS = ("s", "men", "eese", "ice", "eet", "eeth", "i", "ae")
+"""Only words that end like this are looked up in inflect, whose import takes longer than planning."""
 _NO_PLURAL_ENDING = ("ss", "us", "is", "'s", "’s")
 
 
@@ -127,7 +129,13 @@ def _singular_word(word: str, before: str) -> tuple[str, bool]:
         candidate = word.removesuffix(ending) + replacement
         if word.endswith(ending) and (known(candidate) or candidate in PLURAL_ONLY):
             return candidate, True
-    if len(word) < 3 or len(word) > 40 or not word.isalpha() or word in MASS or word.endswith(_NO_PLURAL_ENDING):
+    if (
+        not word.endswith(_PLURAL_ENDINGS)
+        or not 3 <= len(word) <= 40
+        or not word.isalpha()
+        or word in MASS
+        or word.endswith(_NO_PLURAL_ENDING)
+    ):
         return word, False
     found = _inflect().singular_noun(word)
     return (found, True) if found else (word, False)

@@ -56,11 +56,12 @@ def is_scene(phrase: NounPhrase, scene: Scene, relation: str, relation_words: st
         return False
     if last in w.SURFACES:
         return (relation in ("on", "middle") or scene.top_down) and _is_bare(phrase) and noun != "dining table"
-    if relation_words in ("in", "at") and (last.endswith("room") or not lookup(noun).known):
-        return _is_bare(phrase)
     if last == "wall":
         return relation == "on" or following is None or relation == "with"
-    return last in w.SCENES and not (last in w.LANDMARKS and phrase.count is not None)
+    if last in w.SCENES:
+        return not (last in w.LANDMARKS and phrase.count is not None)
+    unknown_place = last.endswith("room") or not lookup(noun).known
+    return relation_words in ("in", "at") and unknown_place and _is_bare(phrase)
 
 
 def _is_bare(phrase: NounPhrase) -> bool:

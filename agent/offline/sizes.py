@@ -22,14 +22,15 @@ def natural_sizes(graph: Graph, width: int, height: int, rng: random.Random) -> 
     if not members:
         return []
     count = len(members)
-    base = 0.46 if count == 1 else 0.58 * count**-0.5 if count <= 6 else 0.62 * count**-0.54
+    base = 0.5 if count == 1 else 0.58 * count**-0.5 if count <= 6 else 0.62 * count**-0.54
+    least, largest = {1: (1.0, 1.0), 2: (0.62, 1.45), 3: (0.72, 1.4)}.get(count, (0.8, 1.35))
     smallest = SMALLEST if count <= 5 else max(0.06, SMALLEST * math.sqrt(5 / count))
     mean = math.exp(sum(math.log(member.noun.size) for member in members) / count)
     unit = min(width, height)
     jitter = [rng.uniform(0.96, 1.04) for _ in range(max(member.thing for member in members) + 1)]
     sizes = []
     for member in members:
-        ratio = min(max((member.noun.size / mean) ** 0.28, 0.62), 1.45)
+        ratio = min(max((member.noun.size / mean) ** 0.28, least), largest)
         side = base * ratio * member.size**0.8 * jitter[member.thing] * (0.75 if "back" in member.regions else 1.0)
         aspect = min(max(member.noun.aspect / member.stretch, 0.38), 2.6)
         w, h = side * math.sqrt(aspect) * unit / width, side / math.sqrt(aspect) * unit / height

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import inflect
@@ -16,6 +17,8 @@ import pytest
 from agent.offline import OfflinePlanner
 from agent.planner import PlannerError
 from diffusion.layout import Box, Layout
+from diffusion.tiny.vocabulary import background_of, describe
+from diffusion.tiny.world import sample_scene
 
 _COCO = (
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "
@@ -159,3 +162,22 @@ def test_plans_satisfy_benchmark_prompts(
     table = ", ".join(f"{kind} {sum(results)}/{len(results)}" for kind, results in passed.items())
     print(f"{suite.__name__}: {satisfied_count}/{total} ({table})")
     assert satisfied_count / total >= needed, failures[:20]
+
+
+def looks(layout: Layout) -> Counter[tuple[str | None, str | None, str | None]]:
+    """Kind, colour and texture of every instance; plain is what things are when nothing is said."""
+    found = (describe(instance.caption) for instance in layout)
+    return Counter((look.kind, look.colour, None if look.texture == "plain" else look.texture) for look in found)
+
+
+def test_captions_of_drawn_scenes_are_planned_as_what_was_drawn() -> None:
+    planner, failures = OfflinePlanner(), []
+    for seed in range(120):
+        scene = sample_scene(seed, "any", size=64)
+        plan = planner.plan(scene.caption, width=512, height=512, seed=seed).layout
+        unknown = [instance.caption for instance in plan if describe(instance.caption).unknown_words]
+        if looks(plan) != looks(scene.layout()) or unknown:
+            failures.append((scene.caption, [instance.caption for instance in plan]))
+        if background_of(plan.background) != background_of(scene.caption):
+            failures.append((scene.caption, [plan.background]))
+    assert not failures
