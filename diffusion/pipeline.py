@@ -116,7 +116,11 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
             negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans]
             conditions |= {(b, NULL): (self.encode_prompts([text])[0], empty) for b, text in enumerate(negatives)}
         batches = _Batches(conditions)
-        progress = self.progress_bar(total=settings["num_inference_steps"])
+        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(f"callbacks cannot have {sorted(unknown)}; they can have {self._callback_tensor_inputs}")
+        self.scheduler.set_timesteps(settings["num_inference_steps"])
+        progress = self.progress_bar(total=len(self.scheduler.timesteps))
 
         def predict(x: torch.Tensor, timestep: torch.Tensor, inputs: Sequence[Input], scale: float) -> torch.Tensor:
             if not guided:

@@ -116,11 +116,16 @@ def _step(
 
 
 def _updates(scheduler: SchedulerMixin, timesteps: torch.Tensor, steps: int) -> list[int]:
-    """Which update each of the scheduler's entries belongs to.
+    """Which update each of the scheduler's entries belongs to; the inputs are joined between updates only.
 
-    Second-order schedulers evaluate twice an update; PNDM evaluates its first update twice.
+    Second-order schedulers evaluate twice an update, PNDM's Runge-Kutta steps four times; PNDM without them evaluates
+    its first update twice.
     """
+    entries = range(len(timesteps))
     if scheduler.order == 2:
-        return [entry // 2 for entry in range(len(timesteps))]
+        return [entry // 2 for entry in entries]
+    runge_kutta = len(getattr(scheduler, "prk_timesteps", ()))
+    if runge_kutta:
+        return [entry // 4 if entry < runge_kutta else runge_kutta // 4 + entry - runge_kutta for entry in entries]
     extra = max(0, len(timesteps) - steps)
-    return [max(entry - extra, 0) for entry in range(len(timesteps))]
+    return [max(entry - extra, 0) for entry in entries]

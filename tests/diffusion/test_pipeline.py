@@ -1,0 +1,224 @@
+"""The pipeline as a diffusers user meets it: batches, seeds, settings, callbacks, saving and loading, refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import EulerAncestralDiscreteScheduler
+
+from diffusion.layout import Layout, LayoutError, Mask, Point, RunLength, Scribble
+from diffusion.pipeline import InstanceDiffusionPipeline
+from tests.diffusion.small import CELL, MAX_INSTANCES, SIDE, noise, plan, small_pipeline, thing
+
+ONE, TWO = plan(thing(0), negative_prompt="birds"), plan(thing(1), thing(2), caption="snow")
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> InstanceDiffusionPipeline:
+    return small_pipeline()
+
+
+def latents(pipeline, layouts, start=None, **settings) -> torch.Tensor:
+    start = noise() if start is None and "generator" not in settings else start
+    return pipeline(layouts, latents=start, output_type="latent", **settings).images
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return torch.allclose(a, b, atol=2e-5, rtol=1e-4)
+
+
+def test_different_layouts_in_one_call_equal_single_runs(pipeline):
+    start = noise(3)
+    plans = [ONE, TWO, plan()]
+    together = latents(pipeline, plans, start)
+    for row, layout, own in zip(together, plans, start, strict=True):
+        assert close(row[None], latents(pipeline, layout, own[None]))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_rows_at_once_bounds_memory_and_changes_nothing_else(pipeline, rows: int):
+    start = noise(2)
+    assert close(latents(pipeline, [ONE, TWO], start, rows_at_once=rows), latents(pipeline, [ONE, TWO], start))
+
+
+def test_a_stochastic_scheduler_with_a_generator_each_equals_single_runs():
+    pipeline = small_pipeline(EulerAncestralDiscreteScheduler(beta_schedule="scaled_linear"))
+    start = noise(2)
+
+    def generators():
+        return [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+
+    together = latents(pipeline, [ONE, TWO], start, generator=generators())
+    for i, (layout, generator) in enumerate(zip([ONE, TWO], generators(), strict=True)):
+        assert close(together[i : i + 1], latents(pipeline, layout, start[i : i + 1], generator=generator))
+
+
+def test_the_generator_decides_the_noise(pipeline):
+    def run(seed: int) -> torch.Tensor:
+        return latents(pipeline, ONE, generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(run(1), run(1))
+    assert not close(run(1), run(2))
+
+
+def test_several_pictures_of_a_layout(pipeline):
+    start = noise(2)
+    first, second = latents(pipeline, ONE, start, num_images_per_prompt=2)
+    assert close(first[None], latents(pipeline, ONE, start[:1]))
+    assert close(second[None], latents(pipeline, ONE, start[1:]))
+
+
+def test_noise_of_another_shape_is_refused(pipeline):
+    with pytest.raises(ValueError, match=r"\(2, 4, 8, 8\).*\(1, 4, 8, 8\)"):
+        latents(pipeline, ONE, noise(2))
+
+
+def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    again = InstanceDiffusionPipeline.from_pretrained(tmp_path)
+    again.set_progress_bar_config(disable=True)
+    assert again.config.defaults == pipeline.config.defaults
+    assert torch.equal(latents(again, TWO), latents(pipeline, TWO))
+
+
+def test_the_callback_sees_every_entry_and_may_replace_the_latents(pipeline):
+    entries = []
+
+    def replace_last(pipe, entry, timestep, tensors):
+        assert pipe is pipeline and tensors["latents"].shape == (2, 4, 8, 8)
+        entries.append((entry, int(timestep)))
+        return {"latents": torch.full_like(tensors["latents"], 7.0)} if entry == 3 else {}
+
+    final = latents(pipeline, [ONE, TWO], noise(2), callback_on_step_end=replace_last)
+    assert (final == 7).all()
+    assert entries == [(0, 751), (1, 501), (2, 251), (3, 1)]
+
+
+def test_latents_that_the_callback_replaces_go_on(pipeline):
+    def restart(pipe, entry, timestep, tensors):
+        return {"latents": noise(seed=9)} if entry == 1 else tensors
+
+    first = latents(pipeline, ONE, noise(seed=1), callback_on_step_end=restart, mis=0)
+    second = latents(pipeline, ONE, noise(seed=2), callback_on_step_end=restart, mis=0)
+    assert torch.equal(first, second)
+
+
+def test_a_callback_can_ask_for_latents_only(pipeline):
+    with pytest.raises(ValueError, match=r"prompt_embeds.*latents"):
+        latents(
+            pipeline,
+            ONE,
+            callback_on_step_end=lambda *_: {},
+            callback_on_step_end_tensor_inputs=["latents", "prompt_embeds"],
+        )
+
+
+def rows(pipeline, layouts, count=1, **settings) -> list[int]:
+    """UNet rows of every entry of a run."""
+    counted: list[int] = []
+    handle = pipeline.unet.conv_in.register_forward_pre_hook(lambda module, args: counted.append(len(args[0])))
+    latents(pipeline, layouts, noise(count), rows_at_once=64, **settings)
+    handle.remove()
+    return counted
+
+
+def test_without_guidance_there_is_no_unconditional_pass(pipeline):
+    assert rows(pipeline, ONE, guidance_scale=1.0, mis=0) == [1, 1, 1, 1]
+    assert rows(pipeline, ONE, guidance_scale=3.0, mis=0) == [2, 2, 2, 2]
+
+
+def test_instances_are_drawn_alone_for_the_first_updates(pipeline):
+    """All instances together, and each alone: 2 + 3 inputs, for half of the updates."""
+    assert rows(pipeline, [ONE, TWO], count=2, guidance_scale=1.0, mis=0.5) == [5, 5, 2, 2]
+
+
+def test_at_alpha_0_instances_do_not_matter(pipeline):
+    without = latents(pipeline, plan(), alpha=0.0, mis=0)
+    assert torch.equal(latents(pipeline, plan(thing(0), thing(1)), alpha=0.0, mis=0), without)
+    assert not close(latents(pipeline, plan(thing(0), thing(1)), alpha=0.5, mis=0), without)
+
+
+SQUARE = Mask(rle=RunLength(size=(SIDE, SIDE), counts=(SIDE * 8, *(8, 24) * 8, SIDE * 16)))
+LOCATIONS = {
+    "box": {"box": thing(0).box},
+    "another box": {"box": thing(1).box},
+    "point": {"point": Point(x=0.2, y=0.3)},
+    "another point": {"point": Point(x=0.7, y=0.3)},
+    "box and point": {"box": thing(0).box, "point": Point(x=0.2, y=0.3)},
+    "scribble": {"scribble": Scribble(points=(Point(x=0.2, y=0.3), Point(x=0.5, y=0.6)))},
+    "another scribble": {"scribble": Scribble(points=(Point(x=0.2, y=0.3), Point(x=0.5, y=0.7)))},
+    "box and scribble": {"box": thing(0).box, "scribble": Scribble(points=(Point(x=0.2, y=0.3),))},
+    "mask": {"mask": SQUARE},
+    "box and mask": {"box": thing(0).box, "mask": SQUARE},
+}
+
+
+def test_every_location_format_changes_the_picture(pipeline):
+    results = {name: latents(pipeline, plan(thing(0, **where))) for name, where in LOCATIONS.items()}
+    names = list(results)
+    for i, first in enumerate(names):
+        for second in names[:i]:
+            assert not close(results[first], results[second]), (first, second)
+
+
+def test_the_seed_decides_the_points_drawn_in_masks(pipeline):
+    layout = plan(thing(0, mask=SQUARE), thing(1, scribble=LOCATIONS["scribble"]["scribble"]))
+    assert torch.equal(latents(pipeline, layout, seed=1), latents(pipeline, layout, seed=1))
+    assert not close(latents(pipeline, layout, seed=1), latents(pipeline, layout, seed=2))
+
+
+def test_the_instance_mask_changes_the_picture(pipeline):
+    assert not close(latents(pipeline, ONE, instance_mask=True), latents(pipeline, ONE, instance_mask=False))
+
+
+def test_prompts_and_captions_matter(pipeline):
+    base = latents(pipeline, ONE)
+    assert not close(base, latents(pipeline, ONE.model_copy(update={"caption": "a blue cube"})))
+    assert not close(base, latents(pipeline, plan(thing(0).model_copy(update={"caption": "snow"}), **_rest(ONE))))
+    assert not close(base, latents(pipeline, ONE, negative_prompt="snow"))
+    assert torch.equal(base, latents(pipeline, ONE, negative_prompt="birds"))
+
+
+def _rest(layout: Layout) -> dict[str, str]:
+    return {"caption": layout.caption, "negative_prompt": layout.negative_prompt}
+
+
+def test_more_instances_than_the_model_has_slots(pipeline):
+    crowd = plan(*(thing(i) for i in range(MAX_INSTANCES + 1)))
+    with pytest.raises(LayoutError, match=f"{MAX_INSTANCES + 1} instances.*at most {MAX_INSTANCES}"):
+        latents(pipeline, crowd)
+
+
+def test_as_many_instances_as_slots(pipeline):
+    assert latents(pipeline, plan(*(thing(i) for i in range(MAX_INSTANCES)))).isfinite().all()
+
+
+def test_a_canvas_that_is_no_multiple_of_a_cell(pipeline):
+    with pytest.raises(LayoutError, match=rf"{SIDE + 2} x {SIDE + 2}.*multiples of {CELL}"):
+        latents(pipeline, plan(thing(0), side=SIDE + 2))
+
+
+def test_canvases_of_different_sizes_in_one_call(pipeline):
+    with pytest.raises(LayoutError, match="one size"):
+        latents(pipeline, [ONE, plan(thing(0), side=2 * SIDE)])
+
+
+def test_pictures_have_the_canvas_size(pipeline):
+    wide = Layout(version=1, caption="a red ball", width=48, height=24, instances=ONE.instances)
+    assert pipeline(wide).images[0].size == (48, 24)
+    assert pipeline([ONE, TWO], output_type="pt", return_dict=False)[0].shape == (2, 3, SIDE, SIDE)
+
+
+def test_a_caption_longer_than_the_text_encoder_reads_is_reported(pipeline, caplog):
+    import logging
+
+    logging.getLogger("diffusers").propagate = True
+    latents(pipeline, plan(thing(0), caption="red " * 60), mis=0)
+    assert any("are lost" in record.getMessage() for record in caplog.records)
+
+
+def test_half_precision(pipeline):
+    half = small_pipeline().to(torch.float16)
+    exact, rounded = latents(pipeline, TWO), latents(half, TWO)
+    assert rounded.dtype == torch.float32
+    assert (rounded - exact).norm() / exact.norm() < 2e-2
