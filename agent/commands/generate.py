@@ -191,8 +191,8 @@ class _Story:
 
         say(f"loading the model {self._model} and the detector {self._detector_name}")
         with self._run.timed("load"):
-            self._renderer = load_renderer(self._model, self._settings)
             self._detector = load_detector(self._detector_name)
+            self._renderer = load_renderer(self._model, self._settings)
         self._run.record["renderer"] = self._renderer.describe()
 
 
