@@ -26,8 +26,8 @@ from eval.report import Detection
 
 SIDE = 128
 STRIDE = 4
-SCORE_THRESHOLD = 0.35
-"""Peaks below it are not reported: about where precision and recall balance on reconstructed pictures."""
+SCORE_THRESHOLD = 0.3
+"""Peaks below it are not reported: where precision and recall balance (F1) on reconstructed pictures."""
 NMS_IOU = 0.6
 """Of two boxes that overlap more, whatever their kinds, only the better peak is reported."""
 MOST_DETECTIONS = 40
