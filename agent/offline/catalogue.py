@@ -22,7 +22,7 @@ class Catalogue:
         self.scene = scene
         self.mentioned: list[int] = []
         """Indices in the order in which the text speaks of them, the latest last."""
-        self._pool: int | None = None
+        self.pool: int | None = None
         """The several things out of which "one" is taken."""
 
     def name(self, phrase: NounPhrase) -> list[int]:
@@ -47,11 +47,11 @@ class Catalogue:
 
     def take(self, count: int, attributes: list[str]) -> int:
         """ "one", "a red one", "two white ones": a part of the several things named last, else more of that kind."""
-        pool = self._pool
+        pool = self.pool
         if pool is not None and self.scene.things[pool].count > count:
             index = self._split(pool, count)
         elif pool is not None:
-            index, self._pool = pool, None
+            index, self.pool = pool, None
         else:
             index = self._split(self.mentioned[-1], 0)
             self.scene.things[index].count = count
@@ -107,7 +107,7 @@ class Catalogue:
         for word in phrase.attributes:
             _scale(thing, word)
         self.scene.things.append(thing)
-        self._pool = len(self.scene.things) - 1 if count > 1 else self._pool
+        self.pool = len(self.scene.things) - 1 if count > 1 else self.pool
         if phrase.arrangement:
             self.scene.rows.append((phrase.arrangement, [len(self.scene.things) - 1]))
         notes += [

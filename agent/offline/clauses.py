@@ -8,7 +8,7 @@ from agent.offline import words as w
 from agent.offline.catalogue import Catalogue
 from agent.offline.nouns import lookup, singular
 from agent.offline.phrases import NounPhrase
-from agent.offline.scene import Relation, Scene
+from agent.offline.scene import Relation, RelationKind, Scene
 from agent.offline.sentences import Element
 
 SPREADING = ("left", "right", "above", "below", "near", "far", "has", "object held", "object worn")
@@ -31,6 +31,10 @@ class Clause:
         self.relation = ""
         """The relation that waits for its object or, once it has one, may take another after "and"."""
         self.relation_words = ""
+        self.owner: list[int] = []
+        """Whom "with" speaks of in this sentence: "a house with a tree behind"."""
+        self.joint = ""
+        """The connector that stood before the relation."""
         self.subjects: list[int] = []
         self.objects: list[int] = []
         self.leading: list[tuple[str, tuple[int, ...]]] = []
@@ -58,7 +62,7 @@ class Clause:
     def new_sentence(self) -> None:
         self.previous = self.group or [index for _, objects in self.leading for index in objects] or self.previous
         self.forget_relation()
-        self.group, self.last, self.leading, self.predicate = [], [], [], []
+        self.group, self.last, self.leading, self.predicate, self.owner = [], [], [], [], []
         self.negation, self.connector, self.order = "", "stop", ""
 
     def takes_another_object(self) -> bool:
@@ -87,6 +91,22 @@ class Clause:
             return list(self.subjects)
         free = [index for index in self.group if index not in self.placed]
         return free if set(self.last) <= set(free) and self._joined_by_and() else list(self.last)
+
+    def _kind_of_having(self, owner: int) -> RelationKind:
+        """ "a vase with a rose": inside, "a desk with a lamp": on, "a house with a tree": near."""
+        noun = self.scene.things[owner].noun
+        if lookup(noun).support == "inside":
+            return "inside"
+        return "on" if noun.rpartition(" ")[2] in w.CARRIERS else "near"
+
+    def _says_where(self) -> bool:
+        """ "a house with a tree behind it": the text itself says where what comes after "with" is."""
+        at = 2 if (verb := self.ahead()) and verb.kind == "verb" and not verb.transitive else 1
+        following, after = self.ahead(at), self.ahead(at + 1)
+        if following is None or following.kind not in ("relation", "region") or following.value in ("detail", "time"):
+            return False
+        kind = self._kind_of_having(self.subjects[0])
+        return kind == "near" or (kind == "on" and after is not None and after.kind == "pronoun")
 
     def _carries(self) -> bool:
         """ "a vase with flowers on a shelf": it is the vase that is on the shelf."""
@@ -126,8 +146,7 @@ class Clause:
             self.not_understood(self.relation_words, "what follows is planned without that relation")
             return
         if relation == "has":
-            support = lookup(self.scene.things[subject].noun).support
-            relation = f"object { ({'inside': 'inside', 'top': 'on', 'seat': 'on'}.get(support, 'near')) }"
+            relation = f"object {self._kind_of_having(subject)}"
         if relation.startswith("object "):
             relation, subject, objects = relation.removeprefix("object "), objects[0], (subject,)
         relation = {"middle": "inside", "corner": "inside"}.get(relation, relation)
@@ -142,6 +161,8 @@ class Clause:
     def relate(self, things: list[int]) -> None:
         """Write down the pending relation with these things as its objects."""
         self.objects += things
+        if self.relation == "has" and self._says_where():
+            return
         if self.relation == "sides":
             for index, side in zip(self.things.halves(self.subjects), ("left", "right"), strict=False):
                 self.place(side, index, tuple(things))

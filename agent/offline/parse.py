@@ -133,11 +133,16 @@ class _Parser(Clause):
     def _give_noun(self, phrase: NounPhrase) -> bool:
         """Whether attributes without a noun are one after all; a predicate ("the ball is red") and a style are not."""
         counted = bool(phrase.determiner) or phrase.count is not None
+        if phrase.determiner == "all" or (phrase.count == 2 and phrase.text.lower().startswith("both")):
+            counted, self.predicate = False, self.predicate or list(self.group or self.last)
         described = self.subjects if self.relation == "inside" else self.predicate
         if described and not counted:
             self.things.qualify(described, phrase.attributes)
             self.placed |= set(described)
             self.forget_relation()
+            return False
+        if phrase.count is not None and self.things.pool is not None:
+            self._arrive([self.things.take(phrase.count, phrase.attributes)])
             return False
         first = not (self.scene.things or self.scene.background or self.scene.style)
         if counted or (first and is_noun(phrase.attributes[-1])):
@@ -173,7 +178,13 @@ class _Parser(Clause):
             self.connector = "stop" if things else self.connector
         else:
             things = self._antecedents(many=element.value in ("they", "them", "both", "these", "those", "everything"))
-        if things:
+        following = self.ahead()
+        if self.relation and not self.objects and self.joint and following and following.kind == "noun":
+            topic = [index for _, objects in self.leading for index in objects] or self.group[:1] or things
+            self.leading = [(self.relation, tuple(topic))] if topic else []
+            self.forget_relation()
+            self.group, self.last, self.connector = [], [], "stop"
+        elif things:
             self.things.mentioned += things
             self._arrive(things)
         else:
@@ -198,6 +209,8 @@ class _Parser(Clause):
         if (phrase.noun or "").rpartition(" ")[2] in w.SURFACES:
             self.scene.notes.append(f"'{phrase.text}' is planned as the ground of the picture, not as a thing in it")
         region = {"left": "left", "right": "right", "middle": "center", "corner": "corner"}.get(self.relation)
+        if self.objects:
+            region = None
         if region and not self.subjects:
             self.leading.append((f"region {region}", ()))
         elif region:
@@ -248,20 +261,28 @@ class _Parser(Clause):
             return
         negated, self.negation = self.negation, ""
         subjects = [] if negated and self.names_scene(self.at + 1) else self.who()
+        self.joint = self.connector
         kind = element.value
         if kind == "time" or (kind == "detail" and not subjects):
             kind = "near"
         self.await_object(kind, subjects, element.words)
         following = self.ahead()
         if following is None or following.kind not in ("noun", "pronoun", "and", "verb", "unknown", "adverb", "not"):
-            others = [index for index in self.group if index not in self.last] or self.things.latest(but=self.last)
-            if element.words == "on top" and self.last and others:
-                self.place("on", self.last[-1], (others[-1],))
-            else:
+            if not self._relate_to_neighbour(kind):
                 self.not_understood(element.words, "nothing follows it")
             self.forget_relation()
 
+    def _relate_to_neighbour(self, kind: str) -> bool:
+        """ "with a tree behind", "and a cherry on top": the other thing is the one named before."""
+        others = [index for index in self.owner if index not in self.last] or self.things.latest(but=self.last)
+        if kind not in _NEEDS_NO_OBJECT or not self.last or not others:
+            return False
+        self.place(kind, self.last[-1], (others[-1],))
+        return True
+
     def _region(self, element: Element) -> None:
+        if element.words in ("in front", "at the front") and self._relate_to_neighbour("front"):
+            return
         after = self.ahead()
         following = next((e for e in self.elements[self.at + 1 :] if e.kind not in _BEFORE_SUBJECTS), None)
         noun_follows = following is not None and following.kind == "noun"
@@ -283,13 +304,14 @@ class _Parser(Clause):
         if not self.objects:
             self.forget_relation()
         targets = self.group or self.last
-        if targets:
+        if targets and (element.value, targets) not in self.scene.rows:
             self.scene.rows.append((element.value, list(targets)))  # type: ignore[arg-type]
             self.placed |= set(targets)
 
     def _with(self, element: Element) -> None:
         self.negation = ""
         subjects = list(self.predicate or self.last)
+        self.owner = subjects
         if subjects or element.value != "show":
             self.await_object("has" if subjects else "", subjects, "with")
 
@@ -357,5 +379,7 @@ class _Parser(Clause):
             self.not_understood(element.value, "kept in the picture's caption")
 
 
+_NEEDS_NO_OBJECT = ("on", "above", "below", "under", "behind", "front", "near", "inside")
+"""Relations that may end a clause: their object is the other thing that it spoke of."""
 _BEFORE_SUBJECTS = ("comma", "there", "be", "verb")
 """What may stand between a leading region and the thing that is there: "on the left there is ...", "stands ..."."""

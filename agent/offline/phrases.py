@@ -231,6 +231,8 @@ class PhraseReader:
     def is_content(self, at: int) -> bool:
         """Whether a token can be part of a noun phrase after its determiner and number."""
         low = self.low(at)
+        if low == "side" and self.lows(at, at + 3) == "side by side":
+            return False
         return bool(low) and not is_mark(low) and low not in _FUNCTION_WORDS and not self.relation_at(at)
 
     def relation_at(self, at: int) -> tuple[str, str, int] | None:

@@ -130,7 +130,7 @@ class _SentenceReader(PhraseReader):
             return None
         vertical, side = (w.SIDES.get(match[name] or "", match[name] or "") for name in ("v", "vh"))
         name = match["corner"] or match["c"] or match["d"] or " ".join(filter(None, (vertical, match["h"] or side)))
-        return Element("region", w.SIDES.get(name, name).replace(" center", "")), end
+        return Element("region", w.SIDES.get(name, name).replace(" center", ""), words=match.group()), end
 
     def _verb(self, at: int) -> tuple[Element, int] | None:
         low = self.low(at)

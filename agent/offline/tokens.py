@@ -66,7 +66,16 @@ _TOKEN = re.compile(
     r"|[^\s.,;:!?()\[\]{}\"“”«»/\\|<>@#$%^*=~`…—–_]+"
     r"|[.,;:!?()\[\]{}/…—–]"
 )
+_REQUEST = re.compile(
+    r"^(?:(?:please|kindly|now|can you|could you|would you|i want(?: you to)?|i(?: woul|['’])d like(?: you to)?)\s+)*"
+    r"(?:(?:draw|show|give|generate|create|make|render|paint|sketch|imagine|produce|design|see)(?: me| us)?\s+"
+    r"(?=(?:an?|the|some|several|many|one|two|three|four|five|six|\d+)\s))?",
+    re.I,
+)
+"""What people say before they name the scene: "please draw me"."""
 _REWRITES = (
+    (_REQUEST, ""),
+    (re.compile(r"\bpolka dot\b", re.I), "polka-dot"),
     (re.compile(r"\b(it|there|that|he|she|what)['’]s\b", re.I), r"\1 is"),
     (re.compile(r"\bcan['’]t\b", re.I), "can not"),
     (re.compile(r"\bwon['’]t\b", re.I), "will not"),

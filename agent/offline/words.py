@@ -35,9 +35,9 @@ _SECTIONS = _sections()
 COLOURS, TEXTURES, MATERIALS, ADJECTIVES, ADVERBS = (
     frozenset(_SECTIONS[name]) for name in ("colours", "textures", "materials", "adjectives", "adverbs")
 )
-PARTS, GARMENTS, HEADWEAR, SCENES, LANDMARKS, SURFACES, FRAMES, STYLES = (
+PARTS, GARMENTS, HEADWEAR, CARRIERS, SCENES, LANDMARKS, SURFACES, FRAMES, STYLES = (
     frozenset(_SECTIONS[name])
-    for name in ("parts", "garments", "headwear", "scenes", "landmarks", "surfaces", "frames", "styles")
+    for name in ("parts", "garments", "headwear", "carriers", "scenes", "landmarks", "surfaces", "frames", "styles")
 )
 DETERMINERS, PRONOUNS, CONNECTORS, COPULAS, MODALS, RELATIVES, SHOWING, NEGATIONS = (
     frozenset(_SECTIONS[name])

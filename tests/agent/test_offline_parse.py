@@ -122,6 +122,23 @@ def test_attributes_stay_with_their_noun(prompt: str, expected: list[tuple[int, 
             "from left to right: a cup, a heart and a star",
             [("left", "a cup", ("a heart",)), ("left", "a heart", ("a star",))],
         ),
+        ("a house with a tree behind it", [("behind", "a tree", ("a house",))]),
+        ("a barn with a cow in front", [("front", "a cow", ("a barn",))]),
+        ("a barn with a kite in the sky", []),
+        (
+            "a desk with a lamp, a book and a cup",
+            [("on", f"a {noun}", ("a desk",)) for noun in ("lamp", "book", "cup")],
+        ),
+        (
+            "two birds, one red and one blue, above a tree",
+            [("above", "a blue bird", ("a tree",)), ("above", "a red bird", ("a tree",))],
+        ),
+        (
+            "a cup, left of it a drum, right of it a harp",
+            [("left", "a drum", ("a cup",)), ("right", "a harp", ("a cup",))],
+        ),
+        ("a vase with a rose on a shelf", [("inside", "a rose", ("a vase",)), ("on", "a vase", ("a shelf",))]),
+        ("a woman wearing a hat holding a cup", [("worn", "a hat", ("a woman",)), ("held", "a cup", ("a woman",))]),
         ("two cups on either side of a cat", [("left", "a cup", ("a cat",)), ("right", "a cup", ("a cat",))]),
     ],
 )
@@ -175,6 +192,8 @@ def test_scenes_are_the_background_and_no_things(prompt: str, background: list[s
         "an owl, digital art, highly detailed, 4k",
         "A realistic photo of a scene with an owl",
         "an image showing an owl",
+        "Please draw me a picture of an owl",
+        "I want an oil painting of an owl",
     ],
 )
 def test_styles_are_no_things(prompt: str) -> None:
