@@ -15,31 +15,30 @@ from torch import nn
 from torch.nn.functional import mse_loss, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-MIN_SNR = 5.0
-
 
 def diffusion_loss(
     predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     latents: torch.Tensor,
     scheduler: DDPMScheduler,
     generator: torch.Generator,
+    emphasis: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Velocity or noise prediction with min-SNR weighting (Hang et al., ICCV 2023), mean over the batch.
+    """Squared error of velocity or noise, mean over the batch, all timesteps alike.
 
     predict(noisy, timesteps) -> (B, C, h, w). latents: (B, C, h, w). Noise and timesteps come from the CPU generator.
+    emphasis: (B, 1, h, w), how much each cell counts; all the same unless given. Velocity is not weighted by its
+    signal-to-noise ratio: what a thing is and where shows in the loss at high noise, which such weights play down.
     """
     steps = scheduler.config.num_train_timesteps
     timesteps = torch.randint(0, steps, (len(latents),), generator=generator).to(latents.device)
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timesteps)
-    signal = scheduler.alphas_cumprod.to(latents.device)[timesteps]
-    ratio = signal / (1 - signal)
-    if scheduler.config.prediction_type == "v_prediction":
-        target, weight = scheduler.get_velocity(latents, noise, timesteps), ratio.clamp(max=MIN_SNR) / (ratio + 1)
-    else:
-        target, weight = noise, ratio.clamp(max=MIN_SNR) / ratio
-    error = mse_loss(predict(noisy, timesteps).float(), target, reduction="none").flatten(1).mean(1)
-    return (error * weight).mean()
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(latents, noise, timesteps) if velocity else noise
+    error = mse_loss(predict(noisy, timesteps).float(), target, reduction="none")
+    if emphasis is None:
+        return error.mean()
+    return (error * emphasis).mean() / emphasis.mean()
 
 
 class Ema:

@@ -17,6 +17,7 @@ from diffusers import DDPMScheduler
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
+from diffusion.gated_attention import box_cells
 from diffusion.layout import Layout
 from diffusion.tiny.dataset import Batch, TinyDataset, with_text
 from diffusion.tiny.model import build_scheduler, build_unet
@@ -36,6 +37,8 @@ from diffusion.training import (
 EMA_DECAY = 0.9985
 WARMUP = 100
 CLIP = 1.0
+IN_A_BOX = 2.0
+"""How much more a latent cell counts where something is to be drawn: backgrounds are large and soon learned."""
 
 
 def main() -> None:
@@ -122,7 +125,9 @@ def loss_of(
     def predict(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         return unet(noisy, timesteps, context, instances).sample
 
-    return diffusion_loss(predict, batch.latents, scheduler, generator)
+    cells = box_cells(batch.grounding.boxes, batch.grounding.valid, *batch.latents.shape[-2:])
+    emphasis = 1 + IN_A_BOX * cells.any(1, keepdim=True).float()
+    return diffusion_loss(predict, batch.latents, scheduler, generator, emphasis)
 
 
 def _tokenizer(folder: Path, layouts: Sequence[Layout]) -> PreTrainedTokenizerFast:
