@@ -91,8 +91,9 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
 
         generator: on the CPU, so that seeds hold across devices; one for all pictures or one each. latents: the noise
         itself, (pictures, channels, h, w). seed: for the points drawn inside masks. rows_at_once: how many UNet rows
-        run together; it bounds memory and changes nothing else. callback_on_step_end(pipe, entry, timestep, {"latents"})
-        may return {"latents"}. Raises LayoutError for a canvas or a number of instances that the model cannot draw.
+        run together; it bounds memory and changes nothing else. callback_on_step_end(pipe, entry, timestep,
+        {"latents"}) may return {"latents"}. Raises LayoutError for a canvas or a number of instances that the model
+        cannot draw.
         """
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
         given |= {"alpha": alpha, "mis": mis, "instance_mask": instance_mask}

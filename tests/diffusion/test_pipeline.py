@@ -78,7 +78,7 @@ def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
     again = InstanceDiffusionPipeline.from_pretrained(tmp_path)
     again.set_progress_bar_config(disable=True)
     assert again.config.defaults == pipeline.config.defaults
-    assert torch.equal(latents(again, TWO), latents(pipeline, TWO))
+    assert close(latents(again, TWO), latents(pipeline, TWO))
 
 
 def test_the_callback_sees_every_entry_and_may_replace_the_latents(pipeline):
@@ -210,11 +210,8 @@ def test_pictures_have_the_canvas_size(pipeline):
 
 
 def test_a_caption_longer_than_the_text_encoder_reads_is_reported(pipeline, caplog):
-    import logging
-
-    logging.getLogger("diffusers").propagate = True
     latents(pipeline, plan(thing(0), caption="red " * 60), mis=0)
-    assert any("are lost" in record.getMessage() for record in caplog.records)
+    assert any("the last 14 of" in record.getMessage() for record in caplog.records)
 
 
 def test_half_precision(pipeline):
