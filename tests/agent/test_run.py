@@ -118,6 +118,7 @@ def test_the_picture_carries_prompt_plan_and_seed(folder):
 
 
 def test_an_interruption_is_recorded_with_what_was_done(folder):
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), create(folder) as run:
         run.save_round(drawn(0.2))
         run.save_best(drawn(0.2))
@@ -126,7 +127,7 @@ def test_an_interruption_is_recorded_with_what_was_done(folder):
     assert record["state"] == "interrupted"
     assert record["finished"] is not None
     assert record["files"]["image.png"]["sha256"] == sha256(folder / "image.png")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_an_error_of_the_person_is_a_failed_run_with_its_message(folder):
