@@ -34,6 +34,8 @@ class _Change:
     box: Box
     caption: str
     moves: bool = False
+    in_place: bool = False
+    """True for what is where it belongs and was taken for something else: other noise may help it."""
     why: list[str] = field(default_factory=list)
 
     def separate(self, own: Box | None, other: Box | None, name: str) -> None:
@@ -43,7 +45,7 @@ class _Change:
         dx, dy = own.center.x - other.center.x, own.center.y - other.center.y
         length = max((dx * dx + dy * dy) ** 0.5, 1e-6)
         away = _boxed(own.center.x + STEP * dx / length, own.center.y + STEP * dy / length, own.width, own.height)
-        self.box, self.moves = _scaled(away, 0.92), True
+        self.box, self.moves, self.in_place = _scaled(away, 0.92), True, False
         self.why = [self.why[0], f"it ran together with {name}: moved apart"]
 
 
@@ -57,7 +59,7 @@ def replan(prompt: str, layout: Layout, report: FidelityReport, *, round_number:
     rng = random.Random(seed * 1000 + round_number)
     graph = _graph(prompt, layout)
     changes = {
-        instance.id: _change(instance, verdicts[instance.id], report, layout, round_number)
+        instance.id: _change(instance, verdicts[instance.id], report)
         for instance in layout
         if instance.id in verdicts and not verdicts[instance.id].accepted and instance.id not in report.unjudged
     }
@@ -89,14 +91,15 @@ def replan(prompt: str, layout: Layout, report: FidelityReport, *, round_number:
         for thing in report.unplanned
     ]
     notes += unsolved
-    new_seed = round_number > FIRST_REPLAN or corrected.instances == layout.instances
-    if new_seed:
-        reason = (
-            "correcting boxes has been tried"
-            if round_number > FIRST_REPLAN
-            else "there is no box or caption left to correct"
-        )
-        notes.append(f"new noise: {reason}")
+    new_seed = True
+    if round_number > FIRST_REPLAN:
+        notes.append("new noise: correcting boxes has been tried")
+    elif corrected.instances == layout.instances:
+        notes.append("new noise: there is no box or caption left to correct")
+    elif all(change.in_place for change in changes.values()) and len(changes) == len(layout.instances):
+        notes.append("new noise: everything is where it belongs, and nothing is recognised")
+    else:
+        new_seed = False
     return Plan(corrected, tuple(notes), new_seed=new_seed)
 
 
@@ -118,9 +121,7 @@ def _graph(prompt: str, layout: Layout) -> Graph:
     )
 
 
-def _change(
-    instance: Instance, verdict: InstanceVerdict, report: FidelityReport, layout: Layout, round_number: int
-) -> _Change:
+def _change(instance: Instance, verdict: InstanceVerdict, report: FidelityReport) -> _Change:
     """What this instance needs by itself, before its neighbours are considered."""
     planned = instance.box
     wrong = [attribute for attribute in verdict.attributes if attribute.ok is False]
@@ -129,43 +130,44 @@ def _change(
         if not instance.caption.endswith(f", {attribute.wanted}"):
             change.caption = f"{change.caption}, {attribute.wanted}"
             change.why.append(f"{attribute.wanted} is asked for once more, instead of {attribute.found}")
-    if planned is None:
+    if planned is None or (verdict.detected is not None and wrong and (verdict.iou or 0.0) >= 0.5):
         return change
-    small = min(planned.width, planned.height) < SMALL
-    if verdict.detected is None:
-        grow = 1.25
-        target = planned
+    change.moves = True
+    found = verdict.detected
+    if found is None and _is_mistaken(planned, report):
+        change.box, change.in_place = _scaled(planned, 1.1), True
+        change.why.append("it is where it belongs but not recognised: enlarged by 10%")
+    elif found is None:
+        target = planned if verdict.landed is None else _towards(planned, verdict.landed, 0.6)
         if verdict.landed is not None:
-            target = _towards(planned, verdict.landed, 0.6)
             change.why.append(f"one was found at {_words(verdict.landed)}: moved towards it")
-        change.box, change.moves = _scaled(target, grow), True
-        change.why.append(f"enlarged by {grow - 1:.0%}")
-    elif not wrong or (verdict.iou is not None and verdict.iou < 0.5):
-        ratio = verdict.detected.area / planned.area
-        target = _towards(planned, verdict.detected, 0.5)
-        if ratio < 0.7 or small:
-            change.box = _scaled(_towards(planned, verdict.detected, 0.3), 1.2)
-            change.why.append(f"it covers {ratio:.0%} of its box: enlarged by 20%")
-        else:
-            change.box = _blend(target, verdict.detected, 0.5)
-            change.why.append(f"moved towards where it is, {_words(verdict.detected)}")
-        change.moves = True
+        change.box = _scaled(target, 1.25)
+        change.why.append("enlarged by 25%")
+    elif found.area < 0.7 * planned.area or min(planned.width, planned.height) < SMALL:
+        change.box = _scaled(_towards(planned, found, 0.3), 1.2)
+        change.why.append(f"it covers {found.area / planned.area:.0%} of its box: enlarged by 20%")
+    else:
+        change.box = _blend(_towards(planned, found, 0.5), found, 0.5)
+        change.why.append(f"moved towards where it is, {_words(found)}")
     return change
 
 
+def _is_mistaken(planned: Box, report: FidelityReport) -> bool:
+    """Whether something was found where an instance belongs, called something else."""
+    return any(_iou(planned, thing.box) >= 0.5 for thing in report.unplanned)
+
+
 def _merged(layout: Layout, verdicts: dict[str, InstanceVerdict], report: FidelityReport) -> list[tuple[str, str]]:
-    """Pairs that ran together: what was found for one, or nothing planned, covers a good part of both."""
-    found = [(verdict.id, verdict.detected) for verdict in verdicts.values() if verdict.detected is not None]
-    found += [("", thing.box) for thing in report.unplanned]
+    """Pairs of which one failed and that ran together: one thing of their kind was found on a good part of both."""
+    placed = [(instance, instance.box) for instance in layout if instance.box is not None and instance.id in verdicts]
+    found = [(verdict.category, verdict.detected) for verdict in verdicts.values() if verdict.detected is not None]
+    found += [(thing.label, thing.box) for thing in report.unplanned]
     pairs = []
-    placed = [instance for instance in layout if instance.box is not None and instance.id in verdicts]
-    for index, a in enumerate(placed):
-        for b in placed[index + 1 :]:
-            failed = [instance.id for instance in (a, b) if not verdicts[instance.id].accepted]
-            if failed and any(
-                (owner in ("", a.id, b.id)) and _share(a.box, box) > 0.25 and _share(b.box, box) > 0.25  # type: ignore[arg-type]
-                for owner, box in found
-            ):
+    for index, (a, box_a) in enumerate(placed):
+        for b, box_b in placed[index + 1 :]:
+            across = [box for kind, box in found if kind in (a.category, b.category)]
+            failed = not (verdicts[a.id].accepted and verdicts[b.id].accepted)
+            if failed and any(_share(box_a, box) > 0.3 and _share(box_b, box) > 0.3 for box in across):
                 pairs.append((a.id, b.id))
     return pairs
 
@@ -253,6 +255,11 @@ def _share(box: Box, other: Box) -> float:
     return _shared(box, other) / box.area
 
 
+def _iou(a: Box, b: Box) -> float:
+    shared = _shared(a, b)
+    return shared / (a.area + b.area - shared)
+
+
 def _scaled(box: Box, factor: float) -> Box:
     """The box scaled about its centre, no side above LARGEST (unless it was), shifted to stay on the canvas."""
     w = min(box.width * factor, max(box.width, LARGEST))
@@ -280,8 +287,11 @@ def _boxed(x: float, y: float, w: float, h: float) -> Box:
 
 
 def _reason(verdict: InstanceVerdict) -> str:
+    """What was measured, in the report's own words where it has some."""
     found = "missing" if verdict.detected is None else f"IoU {verdict.iou:.2f}" if verdict.iou is not None else "found"
-    return found if verdict.reason in ("", "ok", found) else f"{found} ({verdict.reason})"
+    if verdict.reason in ("", "ok"):
+        return found
+    return verdict.reason if verdict.reason.startswith(found) else f"{found}, {verdict.reason}"
 
 
 def _from_to(before: Box | None, after: Box) -> str:

@@ -152,6 +152,25 @@ def test_later_rounds_and_hopeless_cases_ask_for_new_noise() -> None:
     assert PLANNER.replan(PROMPT, before, report(*verdicts), round_number=3, seed=0).new_seed
 
 
+def test_what_is_in_its_place_but_taken_for_something_else_stays_there() -> None:
+    before = planned("a red ball and a blue cube")
+    ball, cube = before.instances
+    apple = Detection(box=inner(box_of(before, "cube-1"), 0.9), label="apple", score=0.6)
+    after = PLANNER.replan(
+        "a red ball and a blue cube",
+        before,
+        report(verdict(ball), missing(cube), unplanned=(apple,)),
+        round_number=2,
+        seed=0,
+    )
+    assert overlap(box_of(after.layout, "cube-1"), box_of(before, "cube-1")) > 0.9 * box_of(before, "cube-1").area
+    assert not after.new_seed
+    alone = planned("a blue cube")
+    apple = Detection(box=inner(box_of(alone, "cube-1"), 0.9), label="apple", score=0.6)
+    hopeless = report(missing(alone.instances[0]), unplanned=(apple,))
+    assert PLANNER.replan("a blue cube", alone, hopeless, round_number=2, seed=0).new_seed
+
+
 @pytest.mark.parametrize(
     "prompt",
     [
