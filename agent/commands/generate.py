@@ -147,6 +147,8 @@ class _Story:
             if event.result.best is drawn:
                 self._run.save_best(drawn)
             say(f"round {drawn.number}: {_verdict(drawn.report)}")
+            for reason in drawn.report.reasons:
+                say(f"  {reason}")
         elif isinstance(event, Discarded):
             self._run.save_discarded(event)
             say(f"round {event.number}: not drawn: {event.reason}")
@@ -198,15 +200,13 @@ class _Story:
 
 def _verdict(report: FidelityReport) -> str:
     score = "" if report.mean_iou is None else f", mean IoU {report.mean_iou:.2f} over {report.scored}"
-    if report.accepted:
-        return f"accepted{score}"
-    return f"not accepted{score}: {'; '.join(report.reasons)}"
+    return f"{'accepted' if report.accepted else 'not accepted'}{score}"
 
 
 def _show_result(run: RunFolder, result: LoopResult) -> None:
-    best = result.best
-    emit(
-        f"{_verdict(best.report)} (round {best.number} of {len(run.record['rounds'])}, detector {best.report.detector})"
-    )
+    best, rounds = result.best, len(run.record["rounds"])
+    emit(f"{_verdict(best.report)} (round {best.number} of {rounds}, detector {best.report.detector})")
+    for reason in best.report.reasons:
+        emit(f"  {reason}")
     for what, name in (("picture", "image.png"), ("overlay", "overlay.png"), ("report", "report.json")):
         emit(f"{what:8} {run.path / name}")
