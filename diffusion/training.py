@@ -99,10 +99,17 @@ def join_processes() -> tuple[int, int]:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Averages the gradients over all processes, where there are several."""
+    """Averages the gradients over all processes, where there are several.
+
+    A parameter that one process did not use (a batch without masks) counts there as zero.
+    """
     if not dist.is_initialized():
         return
-    grads = [p.grad for p in parameters if p.grad is not None]
+    grads = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        grads.append(parameter.grad)
     flat = torch.cat([g.flatten() for g in grads])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
