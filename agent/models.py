@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.exits import ExitCode, Stop
+from diffusion.places import SD15_REPOSITORY, TINY_FOLDER
 
-TINY_FOLDER = Path(__file__).resolve().parent.parent / "diffusion" / "tiny" / "weights"
-SD15_REPOSITORY = "kyeongry/instancediffusion_sd15"
 NATIVE_SIDES = {"tiny": 128, "sd15": 512}
 """The side in pixels of the pictures that a named model was trained on."""
 

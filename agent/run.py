@@ -88,7 +88,7 @@ class RunFolder:
     def save(self) -> None:
         """Replaces run.json by the present record."""
         self.record["timings"]["total"] = round(time.monotonic() - self._start, 3)
-        write_text(self.path / RUN_FILE, json.dumps(self.record, ensure_ascii=False, indent=2, default=str) + "\n")
+        write_text(self.path / RUN_FILE, json.dumps(self.record, ensure_ascii=False, indent=2) + "\n")
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:

@@ -14,10 +14,9 @@ import torch
 from safetensors import SafetensorError
 
 from diffusion.pipeline import InstanceDiffusionPipeline
-from diffusion.tiny.bundle import WEIGHTS as TINY
+from diffusion.places import SD15_REPOSITORY, TINY_FOLDER
 from diffusion.unet import InstanceDiffusionUNet
 
-SD15_REPOSITORY = "kyeongry/instancediffusion_sd15"
 PORTED_UNET = "UNet2DINSTDIFFConditionModel"
 VAES = ("AutoencoderDC", "AutoencoderKL")
 
@@ -37,7 +36,7 @@ def load_pipeline(
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or (torch.float32 if device == "cpu" else torch.float16)
-    folder = TINY if model == "tiny" else _from_hub() if model == "sd15" else Path(model)
+    folder = TINY_FOLDER if model == "tiny" else _from_hub() if model == "sd15" else Path(model)
     try:
         return _read(folder, dtype).to(device)
     except ModelUnavailable:

@@ -11,9 +11,9 @@ from diffusers import AutoencoderDC, DDIMScheduler
 from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from diffusion.pipeline import InstanceDiffusionPipeline
+from diffusion.places import TINY_FOLDER as WEIGHTS
 from diffusion.unet import InstanceDiffusionUNet
 
-WEIGHTS = Path(__file__).parent / "weights"
 DEFAULTS = {
     "num_inference_steps": 20,
     "guidance_scale": 4.0,
