@@ -99,22 +99,16 @@ def join_processes() -> tuple[int, int]:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Averages the gradients over all processes, where there are several.
-
-    A parameter that one process did not use (a batch without masks) counts there as zero.
-    """
+    """Averages the gradients over all processes, where there are several; a batch that used no part of a layer adds 0."""
     if not dist.is_initialized():
         return
-    grads = []
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        grads.append(parameter.grad)
-    flat = torch.cat([g.flatten() for g in grads])
+    parameters = list(parameters)
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([grad.flatten() for grad in grads])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for grad, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-        grad.copy_(part.view_as(grad))
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter)
 
 
 class Float32Attention(TorchFunctionMode):
