@@ -99,7 +99,7 @@ def join_processes() -> tuple[int, int]:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Averages the gradients over all processes, where there are several; a batch that used no part of a layer adds 0."""
+    """Averages the gradients over all processes, where there are several; a layer that a batch did not use adds 0."""
     if not dist.is_initialized():
         return
     parameters = list(parameters)
