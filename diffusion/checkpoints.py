@@ -17,7 +17,9 @@ from diffusion.pipeline import InstanceDiffusionPipeline
 from diffusion.places import SD15_REPOSITORY, TINY_FOLDER
 from diffusion.unet import InstanceDiffusionUNet
 
-PORTED_UNET = "UNet2DINSTDIFFConditionModel"
+PORT = "unifusion"
+"""The attention type by which the port's UNet configuration is known; its class name is diffusers' business."""
+
 VAES = ("AutoencoderDC", "AutoencoderKL")
 
 
@@ -56,12 +58,12 @@ def _read(folder: Path, dtype: torch.dtype) -> InstanceDiffusionPipeline:
     scheduler_class = getattr(diffusers, index["scheduler"][1], None)
     if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
         raise ModelUnavailable(f"{folder / 'model_index.json'}: {index['scheduler'][1]} is no scheduler of diffusers")
-    ported = _json(folder / "unet" / "config.json").get("_class_name") == PORTED_UNET
+    ported = _json(folder / "unet" / "config.json").get("attention_type") == PORT
     # the port's conversion script writes plain linear betas; the published network was trained on squared ones
     schedule: dict[str, Any] = {"beta_schedule": "scaled_linear"} if ported else {}
     return InstanceDiffusionPipeline(
         vae=_exactly(getattr(diffusers, vae_class), folder / "vae", dtype),
-        text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True),
+        text_encoder=_exactly(CLIPTextModel, folder / "text_encoder", dtype),
         tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
         unet=_exactly(InstanceDiffusionUNet, folder / "unet", dtype),
         scheduler=scheduler_class.from_pretrained(folder / "scheduler", **schedule),
@@ -70,7 +72,7 @@ def _read(folder: Path, dtype: torch.dtype) -> InstanceDiffusionPipeline:
 
 
 def _exactly(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """A diffusers model whose weights fit key by key: a missing one would silently be random."""
+    """A diffusers or transformers model whose weights fit key by key: a missing one would silently be random."""
     model, info = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if keys := sorted(map(str, info.get(what) or ())):
@@ -89,9 +91,11 @@ def _index(folder: Path) -> dict[str, Any]:
     missing = [part for part in parts if not (isinstance(index.get(part), list) and len(index[part]) == 2)]
     if missing:
         raise ModelUnavailable(f"{folder / 'model_index.json'} names no {', '.join(missing)}")
-    unet = _json(folder / "unet" / "config.json").get("_class_name")
-    if unet not in (InstanceDiffusionUNet.__name__, PORTED_UNET):
-        raise ModelUnavailable(f"{folder}: its UNet is a {unet}, not InstanceDiffusion's: it cannot place instances")
+    unet = _json(folder / "unet" / "config.json")
+    if unet.get("_class_name") != InstanceDiffusionUNet.__name__ and unet.get("attention_type") != PORT:
+        raise ModelUnavailable(
+            f"{folder}: its UNet is a {unet.get('_class_name')} without UniFusion: it cannot place instances"
+        )
     return index
 
 
@@ -100,6 +104,8 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelUnavailable(f"{path} is missing: this is no saved pipeline, or not a whole one") from error
+    except ValueError as error:
+        raise ModelUnavailable(f"{path}: not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ModelUnavailable(f"{path}: expected a JSON object")
     return content

@@ -1,0 +1,241 @@
+"""Loading models: our own directories, the port's form, the hub's cache; everything else is refused in words."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import torch
+from diffusers import PNDMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+
+from diffusion.checkpoints import ModelUnavailable, load_pipeline
+from diffusion.places import SD15_REPOSITORY
+from tests.diffusion.small import noise, plan, small_pipeline, thing
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+LAYOUT = plan(thing(0), thing(1))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    small_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+@pytest.fixture
+def port(folder: Path) -> Path:
+    """The same weights in the port's form: diffusers' class names and configuration, older text keys, its schedule."""
+    rewrite(folder / "model_index.json", _class_name="StableDiffusionINSTDIFFPipeline", unet=["diffusers", "UNet"])
+    ours = json.loads((folder / "unet" / "config.json").read_text())
+    stock = dict(UNet2DConditionModel(**{key: value for key, value in ours.items() if key in STOCK}).config)
+    stock |= {"_class_name": "UNet2DConditionModel", "attention_type": "unifusion", "unifusion": ours["unifusion"]}
+    (folder / "unet" / "config.json").write_text(json.dumps(stock))
+    PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="linear", skip_prk_steps=True).save_pretrained(
+        folder / "scheduler"
+    )
+    rewrite(folder / "model_index.json", scheduler=["diffusers", "PNDMScheduler"], defaults=None)
+    text = folder / "text_encoder" / "model.safetensors"
+    save_file({f"text_model.{key}": value for key, value in load_file(text).items()}, text, metadata={"format": "pt"})
+    return folder
+
+
+STOCK = (
+    "sample_size",
+    "down_block_types",
+    "up_block_types",
+    "block_out_channels",
+    "layers_per_block",
+    "norm_num_groups",
+    "cross_attention_dim",
+    "attention_head_dim",
+)
+
+
+def rewrite(path: Path, **changes) -> None:
+    content = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def draw(pipeline) -> torch.Tensor:
+    pipeline.set_progress_bar_config(disable=True)
+    settings = {"num_inference_steps": 2, "guidance_scale": 3.0, "alpha": 0.8, "mis": 0.5}
+    return pipeline(LAYOUT, latents=noise(), output_type="latent", **settings).images
+
+
+def test_a_saved_pipeline_draws_the_same(saved: Path):
+    loaded, original = load_pipeline(str(saved), device="cpu"), small_pipeline()
+    assert loaded.config.defaults == original.config.defaults
+    assert torch.allclose(draw(loaded), draw(original), atol=1e-5)
+
+
+def test_the_type_is_float32_on_a_cpu_unless_given(saved: Path):
+    for given, expected in [(None, torch.float32), (torch.float16, torch.float16)]:
+        loaded = load_pipeline(str(saved), device="cpu", dtype=given)
+        assert {loaded.unet.dtype, loaded.vae.dtype, loaded.text_encoder.dtype} == {expected}
+
+
+def test_weights_saved_in_half_precision_are_read_in_full(tmp_path: Path):
+    small_pipeline().to(torch.float16).save_pretrained(tmp_path)
+    loaded = load_pipeline(str(tmp_path), device="cpu")
+    assert {p.dtype for part in (loaded.unet, loaded.vae, loaded.text_encoder) for p in part.parameters()} == {
+        torch.float32
+    }
+
+
+def test_the_port_is_read_into_our_network_with_the_schedule_it_was_trained_on(port: Path):
+    loaded, original = load_pipeline(str(port), device="cpu"), small_pipeline()
+    assert loaded.config.defaults["num_inference_steps"] == 50
+    assert loaded.scheduler.config.beta_schedule == "scaled_linear"
+    loaded.scheduler = original.scheduler
+    assert torch.allclose(draw(loaded), draw(original), atol=1e-5)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch) -> Path:
+    """An empty cache of the hub, and no network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub" / f"models--{SD15_REPOSITORY.replace('/', '--')}"
+
+
+def test_sd15_comes_from_the_hubs_cache(port: Path, cache: Path):
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("0123abcd")
+    shutil.copytree(port, cache / "snapshots" / "0123abcd")
+    assert torch.allclose(draw(load_pipeline("sd15", device="cpu")), draw(load_pipeline(str(port), device="cpu")))
+
+
+def test_sd15_that_is_not_here_says_how_to_fetch_it(cache: Path):
+    with pytest.raises(ModelUnavailable, match=f"hf download {SD15_REPOSITORY}") as caught:
+        load_pipeline("sd15")
+    assert caught.value.exit_code == 4
+
+
+def without_a_key(folder: Path) -> None:
+    weights = load_file(folder / "unet" / WEIGHTS)
+    del weights["scaleu_b_1"]
+    save_file(weights, folder / "unet" / WEIGHTS)
+
+
+def with_a_key_too_many(folder: Path) -> None:
+    weights = load_file(folder / "vae" / WEIGHTS)
+    save_file({**weights, "stranger": torch.zeros(1)}, folder / "vae" / WEIGHTS)
+
+
+def with_another_shape(folder: Path) -> None:
+    weights = load_file(folder / "unet" / WEIGHTS)
+    save_file({**weights, "scaleu_b_1": torch.zeros(3)}, folder / "unet" / WEIGHTS)
+
+
+def without_a_key_of_the_text(folder: Path) -> None:
+    weights = load_file(folder / "text_encoder" / "model.safetensors")
+    del weights["final_layer_norm.weight"]
+    save_file(weights, folder / "text_encoder" / "model.safetensors", metadata={"format": "pt"})
+
+
+def truncated(folder: Path) -> None:
+    data = (folder / "unet" / WEIGHTS).read_bytes()
+    (folder / "unet" / WEIGHTS).write_bytes(data[: len(data) // 2])
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "vae" / WEIGHTS).unlink()
+
+
+def without_index(folder: Path) -> None:
+    (folder / "model_index.json").unlink()
+
+
+def with_half_an_index(folder: Path) -> None:
+    (folder / "model_index.json").write_text('{"vae": ')
+
+
+def without_a_part(folder: Path) -> None:
+    rewrite(folder / "model_index.json", scheduler=None)
+
+
+def with_a_stock_unet(folder: Path) -> None:
+    rewrite(folder / "unet" / "config.json", _class_name="UNet2DConditionModel")
+
+
+def with_an_option_we_lack(folder: Path) -> None:
+    rewrite(folder / "unet" / "config.json", use_linear_projection=True)
+
+
+def with_another_class(folder: Path) -> None:
+    rewrite(folder / "model_index.json", vae=["os", "system"])
+
+
+def with_no_scheduler(folder: Path) -> None:
+    rewrite(folder / "model_index.json", scheduler=["diffusers", "AutoencoderKL"])
+
+
+def without_a_tokenizer(folder: Path) -> None:
+    shutil.rmtree(folder / "tokenizer")
+
+
+BROKEN = {
+    without_a_key: r"unet: missing keys: scaleu_b_1",
+    with_a_key_too_many: r"vae: unexpected keys: stranger",
+    with_another_shape: r"scaleu_b_1",
+    without_a_key_of_the_text: r"text_encoder: missing keys: .*final_layer_norm.weight",
+    truncated: r"unet",
+    without_weights: r"vae",
+    without_index: r"model_index.json is missing",
+    with_half_an_index: r"model_index.json: not JSON",
+    without_a_part: r"names no scheduler",
+    with_a_stock_unet: r"UNet2DConditionModel.*cannot place instances",
+    with_an_option_we_lack: r"use_linear_projection = True",
+    with_another_class: r"vae is system; expected one of",
+    with_no_scheduler: r"AutoencoderKL is no scheduler",
+    without_a_tokenizer: r"tokenizer",
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN, ids=lambda damage: damage.__name__)
+def test_a_broken_directory_is_refused_by_name(folder: Path, damage):
+    damage(folder)
+    with pytest.raises(ModelUnavailable, match=BROKEN[damage]) as caught:
+        load_pipeline(str(folder), device="cpu")
+    assert str(folder) in str(caught.value)
+
+
+class Trap:
+    def __reduce__(self):
+        return Path.write_text, (Path("trapped"), "executed")
+
+
+def test_a_pickle_is_never_opened(folder: Path, monkeypatch):
+    monkeypatch.chdir(folder)
+    for part, name in [("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model")]:
+        (folder / part / WEIGHTS).unlink()
+        (folder / part / f"{name}.bin").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(ModelUnavailable):
+        load_pipeline(str(folder), device="cpu")
+    assert not (folder / "trapped").exists()
+
+
+def test_a_path_that_is_no_directory(tmp_path: Path):
+    with pytest.raises(ModelUnavailable, match="no such directory"):
+        load_pipeline(str(tmp_path / "nowhere"))
+    (tmp_path / "file.pth").write_bytes(b"weights")
+    with pytest.raises(ModelUnavailable, match="is a file; expected a directory"):
+        load_pipeline(str(tmp_path / "file.pth"))
+
+
+def test_the_bundled_miniature():
+    pipeline = load_pipeline("tiny", device="cpu")
+    assert pipeline.config.defaults["size"] == 128
+    assert pipeline.unet.config.sample_size * pipeline.cell == 128
