@@ -72,6 +72,7 @@ class Renderer:
             guidance_scale=settings.guidance,
             alpha=settings.alpha,
             mis=settings.mis,
+            seed=list(seeds),
             # Noise drawn on the CPU is the same on every device.
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             callback_on_step_end=after_step,
@@ -84,10 +85,11 @@ class Renderer:
 
 def load_renderer(model: str, settings: RenderSettings) -> Renderer:
     """Loads a model by name or path; raises what says that it, or the device, is not available (exit code 4)."""
+    device = pick_device(settings.device)
     _quiet_libraries()
     from diffusion.checkpoints import load_pipeline
 
-    pipeline = load_pipeline(model, device=pick_device(settings.device))
+    pipeline = load_pipeline(model, device=device)
     pipeline.set_progress_bar_config(disable=True)
     return Renderer(model, pipeline, settings)
 
