@@ -80,7 +80,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         num_images_per_prompt: int = 1,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         rows_at_once: int = 16,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -90,16 +90,23 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         """Draws each Layout ``num_images_per_prompt`` times on its own canvas; all canvases have one size.
 
         generator: on the CPU, so that seeds hold across devices; one for all pictures or one each. latents: the noise
-        itself, (pictures, channels, h, w). seed: for the points drawn inside masks. rows_at_once: how many UNet rows
-        run together; it bounds memory and changes nothing else. callback_on_step_end(pipe, entry, timestep,
-        {"latents"}) may return {"latents"}. Raises LayoutError for a canvas or a number of instances that the model
-        cannot draw.
+        itself, (pictures, channels, h, w). seed: for the points drawn inside masks; one for all layouts or one each.
+        rows_at_once: how many UNet rows run together; it bounds memory and changes nothing else.
+        callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises LayoutError for a canvas
+        or a number of instances that the model cannot draw.
         """
+        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(f"callbacks cannot have {sorted(unknown)}; they can have {self._callback_tensor_inputs}")
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
         given |= {"alpha": alpha, "mis": mis, "instance_mask": instance_mask}
         settings = {**self.config.defaults, **{key: value for key, value in given.items() if value is not None}}
         plans = [layouts] if isinstance(layouts, Layout) else list(layouts)
-        plans = [plan for plan in plans for _ in range(num_images_per_prompt)]
+        seeds = [seed] * len(plans) if isinstance(seed, int) else list(seed)
+        if len(seeds) != len(plans):
+            raise ValueError(f"{len(seeds)} seeds for {len(plans)} layouts; give one for all, or one each")
+        pictures = [p for p in range(len(plans)) for _ in range(num_images_per_prompt)]
+        plans, seeds = [plans[p] for p in pictures], [seeds[p] for p in pictures]
         height, width = self._latent_size(plans)
         noise = self._noise(len(plans), height, width, generator, latents)
         guided = settings["guidance_scale"] > 1
@@ -108,7 +115,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         conditions = {
             (b, j): condition
             for b, plan in enumerate(plans)
-            for j, condition in enumerate(self._conditions(plan, seed, settings["mis"] > 0, masking))
+            for j, condition in enumerate(self._conditions(plan, seeds[b], settings["mis"] > 0, masking))
         }
         if guided:
             empty = self._encode(
@@ -117,9 +124,6 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
             negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans]
             conditions |= {(b, NULL): (self.encode_prompts([text])[0], empty) for b, text in enumerate(negatives)}
         batches = _Batches(conditions)
-        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
-        if unknown:
-            raise ValueError(f"callbacks cannot have {sorted(unknown)}; they can have {self._callback_tensor_inputs}")
         self.scheduler.set_timesteps(settings["num_inference_steps"])
         progress = self.progress_bar(total=len(self.scheduler.timesteps))
 
@@ -149,9 +153,9 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
                 generators=generator if isinstance(generator, Sequence) else [generator] * len(plans),
                 on_update=on_update,
             )
-        pictures = self._decode(denoised, output_type)
+        images = self._decode(denoised, output_type)
         self.maybe_free_model_hooks()
-        return ImagePipelineOutput(images=pictures) if return_dict else (pictures,)
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def encode_prompts(self, texts: Sequence[str]) -> torch.Tensor:
         """(n, tokens, C): every token's state, padded to the tokenizer's length; a warning names what does not fit."""

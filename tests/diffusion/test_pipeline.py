@@ -165,6 +165,14 @@ def test_the_seed_decides_the_points_drawn_in_masks(pipeline):
     layout = plan(thing(0, mask=SQUARE), thing(1, scribble=LOCATIONS["scribble"]["scribble"]))
     assert torch.equal(latents(pipeline, layout, seed=1), latents(pipeline, layout, seed=1))
     assert not close(latents(pipeline, layout, seed=1), latents(pipeline, layout, seed=2))
+    both = latents(pipeline, [layout, layout], noise().expand(2, -1, -1, -1), seed=[1, 2])
+    for row, seed in zip(both, (1, 2), strict=True):
+        assert close(row[None], latents(pipeline, layout, seed=seed))
+
+
+def test_as_many_seeds_as_layouts(pipeline):
+    with pytest.raises(ValueError, match="3 seeds for 2 layouts"):
+        latents(pipeline, [ONE, TWO], noise(2), seed=[1, 2, 3])
 
 
 def test_the_instance_mask_changes_the_picture(pipeline):
