@@ -15,10 +15,10 @@ def average(inputs: torch.Tensor) -> torch.Tensor:
 
 
 def paste(inputs: torch.Tensor, cells: torch.Tensor, order: Sequence[int] | None = None) -> torch.Tensor:
-    """The published alternative, crop and paste: each instance's latents inside its own cells, the global ones elsewhere.
+    """The published alternative, crop and paste: an instance's latents inside its own cells, the global ones elsewhere.
 
-    inputs: (n + 1, C, h, w), the global input first. cells: (n, h, w) bool. order: of the instances, the last one covers
-    those before; 0 ... n - 1 unless given.
+    inputs: (n + 1, C, h, w), the global input first. cells: (n, h, w) bool. order: of the instances, the last
+    one covers those before; 0 ... n - 1 unless given.
     """
     merged = inputs[0]
     for j in range(len(cells)) if order is None else order:
@@ -29,8 +29,8 @@ def paste(inputs: torch.Tensor, cells: torch.Tensor, order: Sequence[int] | None
 def paste_cells(boxes: torch.Tensor, height: int, width: int, axes: MaskAxes = "xy") -> torch.Tensor:
     """Where to paste: (n, 4) normalised xyxy -> (n, height, width) bool.
 
-    "xy" takes every cell that a box touches. "official" is the published form: edges truncated, and the first array axis
-    filled with the x range.
+    "xy" takes every cell that a box touches. "official" is the published form: edges truncated, and the first array
+    axis filled with the x range.
     """
     if axes == "official":
         rows, columns = (torch.arange(side, device=boxes.device) for side in (height, width))
