@@ -126,7 +126,11 @@ def train(options: argparse.Namespace) -> None:
     rank, world = join_processes()
     device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(0)
-    model = AutoencoderDC.from_pretrained(options.start) if options.start else build_autoencoder()
+    model = build_autoencoder()
+    if options.start:
+        trained_before = AutoencoderDC.from_pretrained(options.start)
+        model.load_state_dict(trained_before.state_dict())
+        model.register_to_config(scaling_factor=trained_before.config["scaling_factor"])
     modules: dict[str, nn.Module] = {"vae": model}
     modules["vae"].to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     model.encoder.requires_grad_(not options.decoder_only)

@@ -103,6 +103,7 @@ def test_training_the_decoder_leaves_the_latents_as_they_are(tmp_path: Path, few
     assert all(torch.equal(old[name], new[name]) for name in old if name.startswith("encoder."))
     assert not torch.equal(old["decoder.conv_in.weight"], new["decoder.conv_in.weight"])
     assert after.config["scaling_factor"] == 1.25
+    assert str(tmp_path) not in (tmp_path / "out" / "vae" / "config.json").read_text()
 
 
 def test_psnr_of_a_known_error():
@@ -120,8 +121,8 @@ def test_psnr_of_a_known_error():
 def test_the_bundled_autoencoder_reconstructs_scenes_it_never_saw():
     model = AutoencoderDC.from_pretrained(BUNDLED).eval()
     pictures = np.stack([np.asarray(sample_scene(9_000_000 + i, split="any").image) for i in range(32)])
-    assert reconstruction_psnr(model, pictures).mean() > 27
-    assert reconstruction_psnr(model, pictures, noise=0.1).mean() > 26.5
+    assert reconstruction_psnr(model, pictures).mean() > 29
+    assert reconstruction_psnr(model, pictures, noise=0.1).mean() > 28.5
     mean, deviation = latent_moments(model, pictures)
     scaled = deviation * model.config["scaling_factor"]
     assert mean.abs().max() < 0.25 and scaled.min() > 0.75 and scaled.max() < 1.3
