@@ -23,14 +23,14 @@ def diffusion_loss(
     generator: torch.Generator,
     emphasis: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Squared error of velocity or noise, mean over the batch, all timesteps alike.
+    """Squared error of velocity or noise, mean over the batch; high noise is drawn more often (see ``draw_timesteps``).
 
     predict(noisy, timesteps) -> (B, C, h, w). latents: (B, C, h, w). Noise and timesteps come from the CPU generator.
     emphasis: (B, 1, h, w), how much each cell counts; all the same unless given. Velocity is not weighted by its
     signal-to-noise ratio: what a thing is and where shows in the loss at high noise, which such weights play down.
     """
     steps = scheduler.config.num_train_timesteps
-    timesteps = torch.randint(0, steps, (len(latents),), generator=generator).to(latents.device)
+    timesteps = draw_timesteps(len(latents), steps, generator).to(latents.device)
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     velocity = scheduler.config.prediction_type == "v_prediction"
@@ -39,6 +39,14 @@ def diffusion_loss(
     if emphasis is None:
         return error.mean()
     return (error * emphasis).mean() / emphasis.mean()
+
+
+def draw_timesteps(count: int, steps: int, generator: torch.Generator) -> torch.Tensor:
+    """(count,) timesteps below ``steps``, each the larger of two: three of four in the noisier half.
+
+    What kind of thing an instance is changes a prediction there: at low noise the latent itself shows it.
+    """
+    return torch.randint(0, steps, (2, count), generator=generator).amax(0)
 
 
 class Ema:

@@ -157,10 +157,10 @@ class UniFusion(nn.Module):
 
     def _map_tokens(self, maps: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
         """(B, N, S, S) -> (B, map_tokens, out_dim); pictures without a map get null features."""
-        present = used & (maps.flatten(1).sum(1) != 0)[:, None, None]
+        rows = (used.flatten() & (maps.flatten(1).sum(1) != 0)).nonzero().flatten()
         features = self.null_seg_feature.expand(len(maps), self.map_tokens, -1)
-        if bool(present.any()):
-            features = torch.where(present, self.map_features(maps), features)
+        if len(rows):
+            features = features.index_copy(0, rows, self.map_features(maps[rows]).to(features.dtype))
         return self.linears_list[4](features + self.pos_embedding)
 
     def map_features(self, maps: torch.Tensor) -> torch.Tensor:

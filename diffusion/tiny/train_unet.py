@@ -37,7 +37,7 @@ from diffusion.training import (
 EMA_DECAY = 0.9985
 WARMUP = 100
 CLIP = 1.0
-IN_A_BOX = 2.0
+IN_A_BOX = 4.0
 """How much more a latent cell counts where something is to be drawn: backgrounds are large and soon learned."""
 
 
