@@ -20,6 +20,13 @@ from diffusion.unet import InstanceDiffusionUNet
 PORT = "unifusion"
 """The attention type by which the port's UNet configuration is known; its class name is diffusers' business."""
 
+SD15_WEIGHTS = (
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+)
+"""What a download that was interrupted may lack."""
+
 VAES = ("AutoencoderDC", "AutoencoderKL")
 
 
@@ -55,20 +62,32 @@ def _read(folder: Path, dtype: torch.dtype) -> InstanceDiffusionPipeline:
     vae_class = index["vae"][1]
     if vae_class not in VAES:
         raise ModelUnavailable(f"{folder / 'model_index.json'}: vae is {vae_class}; expected one of {', '.join(VAES)}")
-    scheduler_class = getattr(diffusers, index["scheduler"][1], None)
-    if not (isinstance(scheduler_class, type) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
-        raise ModelUnavailable(f"{folder / 'model_index.json'}: {index['scheduler'][1]} is no scheduler of diffusers")
-    ported = _json(folder / "unet" / "config.json").get("attention_type") == PORT
-    # the port's conversion script writes plain linear betas; the published network was trained on squared ones
-    schedule: dict[str, Any] = {"beta_schedule": "scaled_linear"} if ported else {}
     return InstanceDiffusionPipeline(
         vae=_exactly(getattr(diffusers, vae_class), folder / "vae", dtype),
         text_encoder=_exactly(CLIPTextModel, folder / "text_encoder", dtype),
         tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
         unet=_exactly(InstanceDiffusionUNet, folder / "unet", dtype),
-        scheduler=scheduler_class.from_pretrained(folder / "scheduler", **schedule),
+        scheduler=_scheduler(folder, index["scheduler"][1]),
         defaults=index.get("defaults"),
     )
+
+
+def _scheduler(folder: Path, name: str) -> Any:
+    import diffusers
+
+    kind: Any = getattr(diffusers, name, None)
+    if not _is_scheduler(kind):
+        raise ModelUnavailable(f"{folder / 'model_index.json'}: {name} is no scheduler of diffusers")
+    ported = _json(folder / "unet" / "config.json").get("attention_type") == PORT
+    # the port's conversion script writes plain linear betas; the published network was trained on squared ones
+    schedule = {"beta_schedule": "scaled_linear"} if ported else {}
+    return kind.from_pretrained(folder / "scheduler", **schedule)
+
+
+def _is_scheduler(kind: Any) -> bool:
+    from diffusers import SchedulerMixin
+
+    return isinstance(kind, type) and issubclass(kind, SchedulerMixin)
 
 
 def _exactly(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
@@ -115,15 +134,17 @@ def _from_hub() -> Path:
     """The hub's copy on this machine, fetched first where it is not there yet."""
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.json", "*.txt", "*.safetensors"]
-    try:
-        return Path(snapshot_download(SD15_REPOSITORY, allow_patterns=wanted, local_files_only=True))
-    except OSError:
-        pass
-    try:
-        return Path(snapshot_download(SD15_REPOSITORY, allow_patterns=wanted))
-    except Exception as error:
-        raise ModelUnavailable(
-            f"{SD15_REPOSITORY} is not on this machine and cannot be fetched ({type(error).__name__}); on a machine "
-            f"that reaches the hub: hf download {SD15_REPOSITORY}"
-        ) from error
+    wanted: dict[str, Any] = {"allow_patterns": ["*.json", "*.txt", "*.safetensors"], "ignore_patterns": ["*.fp16.*"]}
+    problem = "half of it is here"
+    for offline in (True, False):
+        try:
+            folder = Path(snapshot_download(SD15_REPOSITORY, local_files_only=offline, **wanted))
+        except Exception as error:
+            problem = type(error).__name__
+            continue
+        if all((folder / name).is_file() for name in SD15_WEIGHTS):
+            return folder
+    raise ModelUnavailable(
+        f"{SD15_REPOSITORY} is not on this machine and cannot be fetched ({problem}); on a machine that reaches the "
+        f"hub: hf download {SD15_REPOSITORY}"
+    )

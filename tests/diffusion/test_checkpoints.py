@@ -117,6 +117,15 @@ def test_sd15_comes_from_the_hubs_cache(port: Path, cache: Path):
     assert torch.allclose(draw(load_pipeline("sd15", device="cpu")), draw(load_pipeline(str(port), device="cpu")))
 
 
+def test_half_a_download_does_not_count(port: Path, cache: Path):
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("0123abcd")
+    shutil.copytree(port, cache / "snapshots" / "0123abcd")
+    (cache / "snapshots" / "0123abcd" / "unet" / WEIGHTS).unlink()
+    with pytest.raises(ModelUnavailable, match=f"hf download {SD15_REPOSITORY}"):
+        load_pipeline("sd15")
+
+
 def test_sd15_that_is_not_here_says_how_to_fetch_it(cache: Path):
     with pytest.raises(ModelUnavailable, match=f"hf download {SD15_REPOSITORY}") as caught:
         load_pipeline("sd15")
