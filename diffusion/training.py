@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -54,7 +55,9 @@ class Ema:
 
     def __init__(self, modules: dict[str, nn.Module], decay: float):
         self.decay, self.updates = decay, 0
-        self.modules = {name: copy.deepcopy(module).eval().requires_grad_(False) for name, module in modules.items()}
+        self.modules: dict[str, Any] = {
+            name: copy.deepcopy(module).eval().requires_grad_(False) for name, module in modules.items()
+        }
 
     @torch.no_grad()
     def update(self, modules: dict[str, nn.Module]) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDPMScheduler
@@ -114,7 +115,7 @@ def build_optimizers(modules: dict[str, nn.Module], lr: float) -> list[torch.opt
 
 
 def loss_of(
-    modules: dict[str, nn.Module], batch: Batch, scheduler: DDPMScheduler, generator: torch.Generator
+    modules: dict[str, Any], batch: Batch, scheduler: DDPMScheduler, generator: torch.Generator
 ) -> torch.Tensor:
     """The diffusion loss of a batch, with gradients to the UNet and the text tower."""
     encoder, unet = modules["text_encoder"], modules["unet"]
