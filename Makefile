@@ -25,8 +25,9 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/scenewright generate "two red balls left of a blue cube on green grass" -o runs/demo --overwrite
 
+# One test process a core, one thread each.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
