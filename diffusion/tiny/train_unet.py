@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from diffusers import DDPMScheduler
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from diffusion.gated_attention import box_cells
 from diffusion.layout import Layout
@@ -34,6 +34,7 @@ from diffusion.training import (
     load_checkpoint,
     save_checkpoint,
 )
+from diffusion.unet import InstanceDiffusionUNet
 
 EMA_DECAY = 0.9985
 WARMUP = 100
@@ -46,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of encoded scenes (diffusion.tiny.pictures)")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained parts")
+    parser.add_argument("--start", type=Path, help="folder of trained parts to start from, such as the bundled weights")
     parser.add_argument("--steps", type=int, default=8000, help="steps of the whole schedule")
     parser.add_argument("--batch", type=int, default=32, help="samples per step, over all processes")
     parser.add_argument("--lr", type=float, default=8e-4)
@@ -58,10 +60,13 @@ def train(options: argparse.Namespace) -> None:
     rank, world = join_processes()
     device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(options.seed)
-    unet = build_unet()
     latents, layouts = read_scenes(options.data)
-    tokenizer = _tokenizer(options.out / "tokenizer", layouts)
-    encoder = build_text_encoder(tokenizer)
+    tokenizer = _tokenizer(options.out / "tokenizer", options.start, layouts)
+    if options.start:
+        unet = InstanceDiffusionUNet.from_pretrained(options.start / "unet", dtype=torch.float32).train()
+        encoder = CLIPTextModel.from_pretrained(options.start / "text_encoder", dtype=torch.float32).train()
+    else:
+        unet, encoder = build_unet(), build_text_encoder(tokenizer)
     data = TinyDataset(latents, layouts, tokenizer, unet.slots)
     modules: dict[str, nn.Module] = {"unet": unet.to(device), "text_encoder": encoder.to(device)}
     parameters = [p for module in modules.values() for p in module.parameters()]
@@ -131,8 +136,10 @@ def loss_of(
     return diffusion_loss(predict, batch.latents, scheduler, generator, emphasis)
 
 
-def _tokenizer(folder: Path, layouts: Sequence[Layout]) -> PreTrainedTokenizerFast:
+def _tokenizer(folder: Path, start: Path | None, layouts: Sequence[Layout]) -> PreTrainedTokenizerFast:
     """The tokenizer that training began with, else a new one: more scenes must not give words new numbers."""
+    if start and not folder.exists():
+        PreTrainedTokenizerFast.from_pretrained(start / "tokenizer").save_pretrained(folder)
     if not folder.exists():
         texts = (text for layout in layouts for text in (layout.caption, *(i.caption for i in layout)))
         build_tokenizer(texts).save_pretrained(folder)

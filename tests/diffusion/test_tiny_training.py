@@ -41,8 +41,8 @@ def scenes(tmp_path_factory):
     return folder
 
 
-def options(scenes, out, steps):
-    return argparse.Namespace(data=scenes, out=out, steps=steps, batch=2, lr=1e-3, seed=0, save_every=1)
+def options(scenes, out, steps, start=None):
+    return argparse.Namespace(data=scenes, out=out, start=start, steps=steps, batch=2, lr=1e-3, seed=0, save_every=1)
 
 
 def test_a_batch_is_decided_by_its_step(data):
@@ -109,6 +109,18 @@ def stop_after(run, steps):
         assert seen[-1] == steps
     finally:
         train_unet.save_checkpoint = save
+
+
+def test_training_goes_on_from_bundled_parts(scenes, tmp_path):
+    train_unet.train(options(scenes, tmp_path / "first", 1))
+    train_unet.train(options(scenes, tmp_path / "second", 1, start=tmp_path / "first"))
+    first, second = (torch.load(tmp_path / name / "checkpoint.pt") for name in ("first", "second"))
+    name = "conv_in.weight"
+    moved = (first["ema"]["unet"][name] - second["ema"]["unet"][name]).abs().max()
+    assert 0 < moved < 1e-3
+    assert (tmp_path / "second" / "tokenizer" / "tokenizer.json").read_bytes() == (
+        tmp_path / "first" / "tokenizer" / "tokenizer.json"
+    ).read_bytes()
 
 
 def test_trained_parts_become_a_pipeline_that_draws(scenes, tmp_path, layouts):
