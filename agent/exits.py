@@ -67,18 +67,21 @@ def expected_exit_code(error: BaseException) -> int | None:
 
 def guarded(command: Callable[[], Result]) -> Result:
     """The command's result; any exception ends the process with one message and a documented exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, _interrupt) for number in heard}
     try:
         return command()
     except BaseException as error:
-        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-            # The reader of standard output has seen enough, as in ``| head``; rich makes a SystemExit of it.
+        # The reader of standard output has seen enough, as in ``| head``; rich makes a SystemExit of it.
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if isinstance(cause, BrokenPipeError):
             raise SystemExit(ExitCode.DONE) from None
         if isinstance(error, SystemExit) or is_framework_exit(error):
             raise
         raise SystemExit(report(error)) from None
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def is_interruption(error: BaseException) -> bool:
