@@ -22,8 +22,9 @@ help:
 	@echo "make install    the virtual environment in .venv with the pinned versions"
 	@echo "make clean      remove .venv and the demo's run folder"
 
+# Exit code 3 is a picture that was drawn and checked and not accepted: a result, not a failure of the demo.
 demo: $(INSTALLED)
-	$(BIN)/scenewright generate "two red balls left of a blue cube on green grass" -o runs/demo --overwrite
+	$(BIN)/scenewright generate "two red balls left of a blue cube on green grass" -o runs/demo --overwrite || [ $$? -eq 3 ]
 
 # One test process a core, one thread each.
 test: lint
