@@ -98,6 +98,22 @@ def test_a_valid_slot_without_a_scribble_is_not_null(net):
     assert not torch.allclose(tokens[2, 0], tokens[2, 3]) and torch.allclose(tokens[2, 2], tokens[2, 3])
 
 
+def test_a_drawing_counts_where_its_coordinates_and_its_slot_add_up_to_more_than_nothing(net):
+    """The published rule, which no recorded number shows: it differs from the slot's validity in odd inputs only."""
+    g = replace(grounding(2), scribbles=torch.zeros(1, MAX_INSTANCES, 40))
+    stray, negative = g.scribbles.clone(), g.scribbles.clone()
+    stray[0, 3, 0] = 0.5
+    negative[0, 1, 0] = -1.5
+    base, strayed, negated = (
+        net.encode(replace(g, scribbles=s))[0].view(-1, MAX_INSTANCES, WIDTH)[2] for s in (g.scribbles, stray, negative)
+    )
+    assert not torch.allclose(strayed[3], base[3])
+    alone = replace(g, valid=g.valid.clone(), scribbles=negative, text=g.text.clone())
+    alone.text[:] = net.null_positive_feature
+    null = net.encode(alone)[0].view(-1, MAX_INSTANCES, WIDTH)[2]
+    assert torch.allclose(null[1], null[2]) and not torch.allclose(negated[1], base[1])
+
+
 def test_a_batch_equals_single_runs(net):
     parts = [
         grounding(3, seed=1),

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from diffusion.unet import InstanceDiffusionUNet
 from tests.reference.published import facts
@@ -29,6 +30,22 @@ def test_parameter_counts(empty):
     assert count(".fuser.") == 208_018_272
     assert count("position_net") == 160_782_669
     assert count("scaleu") == 11_532
+
+
+def test_every_normalisation_has_the_published_epsilon(empty):
+    """Some are too small to show in any recorded number."""
+    found: dict[str, set[float]] = {
+        "GroupNorm": set(),
+        "transformer GroupNorm": set(),
+        "LayerNorm": set(),
+        "ConvNeXt": set(),
+    }
+    for name, module in empty.named_modules():
+        if isinstance(module, nn.GroupNorm):
+            found["transformer GroupNorm" if name.endswith(".norm") else "GroupNorm"].add(module.eps)
+        elif isinstance(module, nn.LayerNorm):
+            found["ConvNeXt" if "convnext" in name else "LayerNorm"].add(module.eps)
+    assert found == {"GroupNorm": {1e-5}, "transformer GroupNorm": {1e-6}, "LayerNorm": {1e-5}, "ConvNeXt": {1e-6}}
 
 
 def test_the_reduced_size(reduced):
