@@ -31,7 +31,7 @@ def test_a_batch_of_different_inputs_equals_single_runs(reduced):
         assert relative_error(row[None], golden("reduced")[name]) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["r16.box_t981", "r16.scribble_t501", "r16.null_t501"])
+@pytest.mark.parametrize("name", ["r16.box_t981", "r16.null_t501"])
 @pytest.mark.parametrize("dtype", HALF)
 def test_half_precision(reduced, dtype: torch.dtype, name: str):
     half = copy.deepcopy(reduced).to(dtype)
