@@ -16,9 +16,9 @@ from diffusion.unet import InstanceDiffusionUNet
 
 DEFAULTS = {
     "num_inference_steps": 20,
-    "guidance_scale": 4.0,
+    "guidance_scale": 6.0,
     "alpha": 0.9,
-    "mis": 0.2,
+    "mis": 0.36,
     "instance_mask": True,
     "size": 128,
 }
