@@ -122,11 +122,19 @@ def test_drawn_anyway_it_is_not_judged_and_not_accepted(tmp_path):
     assert report["unjudged"] == [report["instances"][0]["id"]]
 
 
+def _listening():
+    """A shell's background jobs ignore Ctrl-C, and so would what they start."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_a_readable_folder(tmp_path, number):
     folder = tmp_path / "run"
     arguments = ["generate", PROMPT, "-o", str(folder), "--steps", "999"]
-    with subprocess.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, env=BARE, text=True) as process:
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stderr=subprocess.PIPE, env=BARE, text=True, preexec_fn=_listening
+    ) as process:
         for line in process.stderr:
             if line.startswith("loading"):
                 break

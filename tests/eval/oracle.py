@@ -8,7 +8,7 @@ from PIL import Image
 
 from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import KINDS
-from diffusion.tiny.world import Thing, draw_layout
+from diffusion.tiny.world import Scene, Thing, draw_layout
 from eval.report import Detection
 
 SIDE = 128
@@ -60,7 +60,7 @@ class Oracle:
         self._drawn: dict[bytes, list[Detection]] = {}
 
     def render(self, layout: Layout, seed: int) -> Image.Image:
-        drawn = draw_layout(self._fault(layout, seed), seed)
+        drawn = _drawn(self._fault(layout, seed), seed)
         self._drawn[drawn.image.tobytes()] = [seen(thing) for thing in drawn.things]
         return drawn.image
 
@@ -69,3 +69,14 @@ class Oracle:
 
     def detect(self, image: Image.Image, queries: Sequence[str]) -> list[Detection]:
         return self._drawn[image.tobytes()]
+
+
+def _drawn(layout: Layout, seed: int) -> Scene:
+    """The layout as the world draws it; a thing that a fault pushes right behind others is not in the picture."""
+    try:
+        return draw_layout(layout, seed)
+    except ValueError as hidden:
+        if "completely hidden" not in str(hidden):
+            raise
+        seen = tuple(instance for instance in layout if repr(instance.id) not in str(hidden))
+        return _drawn(layout.model_copy(update={"instances": seen}), seed)
