@@ -166,6 +166,8 @@ def _verdict(scene: _Scene, row: int, acceptance: Acceptance, unjudged: bool) ->
         iou=None if extent is None or unjudged else float(scene.iou[row, column]) if column is not None else 0.0,
         label=detection.label if detection else None,
         score=detection.score if detection else None,
+        colour=detection.colour if detection else None,
+        texture=detection.texture if detection else None,
         attributes=attributes,
         landed=scene.detections[landed].box if landed is not None else None,
         accepted=not faults,

@@ -51,6 +51,9 @@ class InstanceVerdict(_Record):
     iou: float | None
     label: str | None
     score: float | None
+    colour: str | None = None
+    texture: str | None = None
+    """What the detector says of the thing it found, as its label and score; None where it found or says nothing."""
     attributes: tuple[AttributeVerdict, ...] = ()
     landed: Box | None = None
     """For a missing instance, where a thing of its kind was found instead that matches no other (it is in
@@ -80,6 +83,15 @@ class FidelityReport(_Record):
     accepted: bool
     reasons: tuple[str, ...]
     """Why the picture is not accepted, a line each; empty when it is."""
+
+    def detections(self) -> tuple[Detection, ...]:
+        """Everything that the detector found, matched or not, the most confident first."""
+        matched = [
+            Detection(box=v.detected, label=v.label, score=v.score, colour=v.colour, texture=v.texture)
+            for v in self.instances
+            if v.detected is not None and v.label is not None and v.score is not None
+        ]
+        return tuple(sorted((*matched, *self.unplanned), key=lambda found: -found.score))
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -132,6 +132,17 @@ def test_unplanned_things_are_reported_and_limited_when_confident():
     assert judge(RED_AND_BLUE, detections, "d", TINY, Acceptance(confident=0.85)).accepted
 
 
+def test_a_report_holds_every_detection_with_its_attributes():
+    seen = [
+        found("cube", RIGHT, 0.7, "blue", "plain"),
+        found("ball", LEFT, 0.8, "red"),
+        found("moon", (0, 0, 0.1, 0.1)),
+    ]
+    report = judge(RED_AND_BLUE, seen, "d", TINY)
+    assert sorted(report.detections(), key=lambda d: d.score) == sorted(seen, key=lambda d: d.score)
+    assert [detection.score for detection in report.detections()] == [0.9, 0.8, 0.7]
+
+
 def test_one_detection_is_never_two_planned_things():
     plan = scene(("red ball", (0.1, 0.1, 0.5, 0.5)), ("red ball", (0.15, 0.1, 0.55, 0.5)))
     report = judge(plan, [found("ball", (0.1, 0.1, 0.5, 0.5), colour="red")], "d", TINY)

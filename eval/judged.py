@@ -1,0 +1,70 @@
+"""Pictures with what was planned, what a detector found in each, and the report of one held against the other.
+
+This is what every score of many pictures is made from, whether the detections come from a run's reports, from a
+detector that looks now, or from a file made elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from diffusion.layout import Layout
+from eval.fidelity import judge
+from eval.report import Detection, FidelityReport
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One picture. ``kinds``: what its detector could have found; None when it finds whatever it is asked for."""
+
+    id: str
+    layout: Layout
+    detections: tuple[Detection, ...]
+    report: FidelityReport
+    kinds: frozenset[str] | None = None
+
+
+def judge_all(
+    ids: Sequence[str],
+    layouts: Sequence[Layout],
+    detections: Sequence[Sequence[Detection]],
+    detector: str,
+    kinds: frozenset[str] | None,
+) -> list[Judged]:
+    """Each picture's detections against its plan; ValueError when there are not as many of one as of the others."""
+    return [
+        Judged(id, layout, tuple(found), judge(layout, found, detector, kinds), kinds)
+        for id, layout, found in zip(ids, layouts, detections, strict=True)
+    ]
+
+
+def shuffled(pictures: Sequence[Judged]) -> list[Judged] | None:
+    """The shuffled-layout floor: the same pictures, each held against the plan of another picture.
+
+    Every plan is used once and none on a picture that was drawn from an equal plan (the same things in the same
+    places), in an order that the plans decide; None when more than half of the plans are equal, which leaves no such
+    order.
+    """
+    ranked = sorted(pictures, key=lambda picture: _digest(picture.layout))
+    most = max(Counter(_digest(picture.layout) for picture in ranked).values(), default=0)
+    if 2 * most > len(ranked):
+        return None
+    turned = ranked[most:] + ranked[:most]
+    return [
+        Judged(
+            picture.id,
+            other.layout,
+            picture.detections,
+            judge(other.layout, picture.detections, picture.report.detector, picture.kinds),
+            picture.kinds,
+        )
+        for picture, other in zip(ranked, turned, strict=True)
+    ]
+
+
+def _digest(layout: Layout) -> str:
+    things = sorted(repr((instance.category, instance.caption, instance.extent())) for instance in layout)
+    return hashlib.sha256("\n".join(things).encode()).hexdigest()
