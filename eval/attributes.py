@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from diffusion.tiny.vocabulary import COLOURS, TEXTURES, canonical_colour, canonical_texture, describe
 from eval.report import AttributeVerdict, Detection
+
+Palette = Mapping[str, frozenset[str] | None]
+"""The attributes that a detector can tell, each with the values it chooses from; None where it may say any word."""
+
+TINY_PALETTE: Palette = {"colour": frozenset(COLOURS), "texture": frozenset(TEXTURES)}
 
 OTHER_COLOURS = frozenset(
     ("orange", "brown", "grey", "gold", "silver", "beige", "turquoise", "cyan", "magenta", "teal", "navy", "maroon")
@@ -30,17 +36,20 @@ def wanted_attributes(caption: str) -> dict[str, str]:
     return {attribute: value for attribute, value in wanted.items() if value is not None}
 
 
-def judge_attributes(caption: str, detection: Detection) -> tuple[AttributeVerdict, ...]:
+def judge_attributes(
+    caption: str, detection: Detection, palette: Palette = TINY_PALETTE
+) -> tuple[AttributeVerdict, ...]:
     """One verdict for each attribute the caption names.
 
-    ``ok`` is None when the detector said nothing, or named a value of the tiny world while the caption asks for one
-    that the tiny world lacks: that detector may have had no better word.
+    ``ok`` is None when the detector said nothing, or named another value than the one wanted and has no word for that
+    one: it may have had no better word.
     """
     verdicts = []
     for attribute, wanted in wanted_attributes(caption).items():
-        said, palette = (detection.colour, COLOURS) if attribute == "colour" else (detection.texture, TEXTURES)
+        said = detection.colour if attribute == "colour" else detection.texture
         found = _canonical(attribute, said) if said is not None else None
-        judgeable = found is not None and (found == wanted or wanted in palette)
+        words = palette.get(attribute, frozenset())
+        judgeable = found is not None and (found == wanted or words is None or wanted in words)
         verdicts.append(
             AttributeVerdict(
                 attribute="colour" if attribute == "colour" else "texture",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,6 +55,26 @@ def pairwise_distance(a: ArrayLike, b: ArrayLike) -> Floats:
     a, b = _boxes(a), _boxes(b)
     centres_a, centres_b = (a[:, :2] + a[:, 2:]) / 2, (b[:, :2] + b[:, 2:]) / 2
     return np.linalg.norm(centres_a[:, None] - centres_b[None, :], axis=2)
+
+
+def nms(boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, labels: Sequence[str] | None = None) -> list[int]:
+    """The indices that non-maximum suppression keeps, the highest score first; of equal scores the earlier one wins.
+
+    boxes: (N, 4) xyxy in any unit. scores: (N,). A box goes when its IoU with a kept one is above the threshold and,
+    where there are labels (class-aware), both have the same label.
+
+    >>> nms([[0, 0, 2, 2], [0, 0, 2, 3], [0, 0, 2, 2]], [0.5, 0.9, 0.8], 0.5, ["cat", "cat", "dog"])
+    [1, 2]
+    """
+    overlaps = pairwise_iou(boxes, boxes) > iou_threshold
+    if labels is not None:
+        names = np.asarray(labels, dtype=object)
+        overlaps &= names[:, None] == names[None, :]
+    kept: list[int] = []
+    for index in np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable"):
+        if not overlaps[index, kept].any():
+            kept.append(int(index))
+    return kept
 
 
 def share_inside(points: Iterable[Point], boxes: ArrayLike) -> Floats:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffusion.layout import Box, Instance, Layout
-from eval.attributes import judge_attributes
+from eval.attributes import TINY_PALETTE, Palette, judge_attributes
 from eval.boxes import as_array, pairwise_distance, pairwise_iou, share_inside
-from eval.detectors import Detector
+from eval.detectors import Detector, queries_of
 from eval.intervals import bootstrap_ci95
 from eval.matching import assign, compatible, kind_of
 from eval.report import AttributeVerdict, Detection, FidelityReport, InstanceVerdict
@@ -44,16 +44,32 @@ class Acceptance:
 
 
 def check(
-    layout: Layout, image: Image.Image, detector: Detector, acceptance: Acceptance = Acceptance()
+    layout: Layout, image: Image.Image, detector: Detector, acceptance: Acceptance | None = None
 ) -> FidelityReport:
-    """The picture of a plan against the plan; CheckError when the image has not the plan's size in pixels."""
-    if image.size != (layout.width, layout.height):
-        raise CheckError(
-            f"the image is {image.width} x {image.height} pixels and the plan is for {layout.width} x {layout.height}: "
-            "check the image that was rendered from this plan, or give the plan the image's width and height"
-        )
-    queries = list(dict.fromkeys(instance.category for instance in layout))
-    return judge(layout, detector.detect(image, queries), detector.name, detector.kinds(), acceptance)
+    """The picture of a plan against the plan; CheckError when the image has not the plan's size in pixels.
+
+    ``acceptance``: the usual rules, with the score from which this detector is confident, when not given.
+    """
+    return check_batch([layout], [image], detector, acceptance)[0]
+
+
+def check_batch(
+    layouts: Sequence[Layout], images: Sequence[Image.Image], detector: Detector, acceptance: Acceptance | None = None
+) -> list[FidelityReport]:
+    """``check`` for several pictures and their plans, which the detector looks at together."""
+    for layout, image in zip(layouts, images, strict=True):
+        if image.size != (layout.width, layout.height):
+            raise CheckError(
+                f"the image is {image.width} x {image.height} pixels and the plan is for {layout.width} x "
+                f"{layout.height}: check the image that was rendered from this plan, or give the plan the image's "
+                "width and height"
+            )
+    rules = acceptance or Acceptance(confident=detector.confident)
+    found = detector.detect_batch(images, [queries_of(layout) for layout in layouts])
+    return [
+        judge(layout, detections, detector.name, detector.kinds(), rules, detector.palette())
+        for layout, detections in zip(layouts, found, strict=True)
+    ]
 
 
 def judge(
@@ -62,17 +78,19 @@ def judge(
     detector: str,
     kinds: frozenset[str] | None,
     acceptance: Acceptance = Acceptance(),
+    palette: Palette = TINY_PALETTE,
 ) -> FidelityReport:
     """The detections of a picture against its plan.
 
     ``kinds`` are the kinds of thing that the detector could have found; None when it finds whatever it is asked for.
+    ``palette``: the attributes that it can tell, each with the values it chooses from.
     Detections are matched one-to-one with planned instances of the same kind: those with a box or a mask take the
     assignment of the largest total IoU, then those with a point or a scribble take, of the detections left, the ones
     that hold most of their points. What is left over is ``unplanned``.
     """
     instances = layout.instances
     unjudged = [instance.id for instance in instances if kind_of(instance.category, kinds) is None]
-    scene = _Scene(instances, detections, kinds)
+    scene = _Scene(instances, detections, kinds, palette)
     verdicts = [_verdict(scene, row, acceptance, instance.id in unjudged) for row, instance in enumerate(instances)]
     unplanned = sorted(
         (detection for column, detection in enumerate(detections) if column not in scene.matched.values()),
@@ -98,9 +116,13 @@ class _Scene:
     """The planned instances (rows), the detections (columns) and which of them belong together."""
 
     def __init__(
-        self, instances: Sequence[Instance], detections: Sequence[Detection], kinds: frozenset[str] | None
+        self,
+        instances: Sequence[Instance],
+        detections: Sequence[Detection],
+        kinds: frozenset[str] | None,
+        palette: Palette,
     ) -> None:
-        self.instances, self.detections = instances, detections
+        self.instances, self.detections, self._palette = instances, detections, palette
         self.extents = [instance.extent() for instance in instances]
         self.boxes = as_array(detection.box for detection in detections)
         self.same_kind = compatible(
@@ -140,7 +162,7 @@ class _Scene:
         return free
 
     def attributes(self, row: int, column: int) -> tuple[AttributeVerdict, ...]:
-        return judge_attributes(self.instances[row].caption, self.detections[column])
+        return judge_attributes(self.instances[row].caption, self.detections[column], self._palette)
 
 
 def _verdict(scene: _Scene, row: int, acceptance: Acceptance, unjudged: bool) -> InstanceVerdict:

@@ -9,6 +9,8 @@ from PIL import Image
 from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import Scene, Thing, draw_layout
+from eval.attributes import TINY_PALETTE, Palette
+from eval.detectors import Detector, Query
 from eval.report import Detection
 
 SIDE = 128
@@ -47,7 +49,7 @@ def seen(thing: Thing, score: float = 0.9) -> Detection:
     return Detection(box=thing.box, label=thing.kind, score=score, colour=thing.colour, texture=thing.texture)
 
 
-class Oracle:
+class Oracle(Detector):
     """Draws with the tiny world and then tells, as a detector, what it drew in that very picture.
 
     ``fault(layout, seed)`` gives the layout that is drawn instead of the planned one.
@@ -67,8 +69,11 @@ class Oracle:
     def kinds(self) -> frozenset[str]:
         return frozenset(KINDS)
 
-    def detect(self, image: Image.Image, queries: Sequence[str]) -> list[Detection]:
-        return self._drawn[image.tobytes()]
+    def palette(self) -> Palette:
+        return TINY_PALETTE
+
+    def detect_batch(self, images: Sequence[Image.Image], queries: Sequence[Sequence[Query]]) -> list[list[Detection]]:
+        return [self._drawn[image.tobytes()] for image in images]
 
 
 def _drawn(layout: Layout, seed: int) -> Scene:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusion.layout import Box, Point
-from eval.boxes import area, as_array, iou, pairwise_distance, pairwise_intersection, pairwise_iou, share_inside
+from eval.boxes import area, as_array, iou, nms, pairwise_distance, pairwise_intersection, pairwise_iou, share_inside
 
 SIDE = 12
 
@@ -101,3 +101,41 @@ def test_share_inside_counts_points_edges_included():
     points = [Point(x=0.1, y=0.1), Point(x=0.5, y=0.5), Point(x=0.9, y=0.9), Point(x=0.9, y=0.1)]
     shares = share_inside(points, [[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 1.0, 1.0], [0.2, 0.2, 0.3, 0.3]])
     assert shares.tolist() == [0.5, 1.0, 0.0]
+
+
+scored_boxes = pixel_boxes(8).flatmap(
+    lambda boxes: st.tuples(
+        st.just(boxes),
+        st.lists(st.sampled_from([0.1, 0.5, 0.9]), min_size=len(boxes), max_size=len(boxes)),
+        st.lists(st.sampled_from(["cat", "dog"]), min_size=len(boxes), max_size=len(boxes)),
+        st.sampled_from([0.0, 0.3, 0.5, 0.8]),
+    )
+)
+
+
+@given(scored_boxes)
+def test_suppression_keeps_exactly_what_no_better_box_of_its_label_covers(case):
+    boxes, scores, labels, threshold = case
+    kept = nms(boxes, scores, threshold, labels)
+    assert [scores[i] for i in kept] == sorted((scores[i] for i in kept), reverse=True)
+
+    def covers(a, b):
+        return labels[a] == labels[b] and pairwise_iou(boxes[[a]], boxes[[b]])[0, 0] > threshold
+
+    assert not any(covers(a, b) for a in kept for b in kept if a != b)
+    for gone in set(range(len(boxes))) - set(kept):
+        assert any(covers(better, gone) and scores[better] >= scores[gone] for better in kept)
+
+
+@given(scored_boxes)
+def test_class_aware_suppression_is_suppression_within_each_label(case):
+    boxes, scores, labels, threshold = case
+    within = []
+    for label in set(labels):
+        mine = [i for i, name in enumerate(labels) if name == label]
+        within += [mine[i] for i in nms(boxes[mine], [scores[i] for i in mine], threshold)]
+    assert sorted(within) == sorted(nms(boxes, scores, threshold, labels))
+
+
+def test_nothing_to_suppress_among_no_boxes():
+    assert nms([], [], 0.5) == [] == nms([], [], 0.5, [])

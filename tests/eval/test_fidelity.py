@@ -12,7 +12,7 @@ from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import sample_scene
 from eval.attributes import wanted_attributes
 from eval.boxes import iou
-from eval.fidelity import Acceptance, CheckError, check, judge
+from eval.fidelity import Acceptance, CheckError, check, check_batch, judge
 from eval.report import Detection
 from tests.eval.oracle import Oracle, box, changed, moved, scene, without
 
@@ -289,3 +289,38 @@ def test_the_report_is_json_with_the_published_fields():
     assert ball["detected"] == {"x0": 0.05, "y0": 0.4, "x1": 0.35, "y1": 0.7}
     assert ball["iou"] == pytest.approx(1.0) and ball["attributes"][0]["ok"] is True
     assert (cube["iou"], cube["detected"], cube["label"]) == (0.0, None, None)
+
+
+def test_a_batch_is_checked_picture_by_picture():
+    oracle = Oracle()
+    plans = [sample_scene(seed).layout() for seed in (1, 2, 3)]
+    pictures = [oracle.render(plan, 0) for plan in plans]
+    singly = [check(plan, picture, oracle) for plan, picture in zip(plans, pictures, strict=True)]
+    assert check_batch(plans, pictures, oracle) == singly
+
+
+def test_how_confident_an_unplanned_thing_must_be_is_the_detectors_own_affair():
+    class Sure(Oracle):
+        confident = 0.95
+
+    def check_with(detector):
+        picture = detector.render(RED_AND_BLUE, 0)
+        return check(without(RED_AND_BLUE, "i2"), picture, detector)
+
+    assert not check_with(Oracle()).accepted
+    assert check_with(Sure()).accepted
+
+
+@pytest.mark.parametrize(
+    ("words", "ok"),
+    [
+        ({"colour": None}, False),
+        ({"colour": frozenset(("red", "orange"))}, False),
+        ({"colour": frozenset(("red",))}, None),
+    ],
+)
+def test_another_colour_is_wrong_only_where_the_detector_has_a_word_for_the_wanted_one(words, ok):
+    plan = scene(("an orange ball", LEFT))
+    report = judge(plan, [found("ball", LEFT, colour="red")], "owl", None, palette=words)
+    (verdict,) = report.instances[0].attributes
+    assert (verdict.wanted, verdict.found, verdict.ok) == ("orange", "red", ok)
