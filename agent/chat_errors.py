@@ -1,4 +1,4 @@
-"""The ways in which an LLM fails to give a plan, an error each; all of them end a command with exit code 4."""
+"""The ways in which an LLM fails to give an answer, an error each; all of them end a command with exit code 4."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class NotAChatServer(LLMFailure):
 
 
 class AnswerRefused(LLMFailure):
-    """The model declines to plan this scene."""
+    """The model declines to answer."""
 
 
 class AnswerFiltered(LLMFailure):
@@ -67,12 +67,16 @@ class AnswerFiltered(LLMFailure):
 
 
 class AnswerCutOff(LLMFailure):
-    """The answer reached the limit of its length."""
+    """The answer reached the limit of its length, of so many tokens where the server counts them."""
+
+    def __init__(self, message: str, tokens: int | None = None) -> None:
+        super().__init__(message)
+        self.tokens = tokens
 
 
 class AnswerMisplaced(LLMFailure):
     """The model called a tool instead of answering, though none was offered."""
 
 
-class PlanInvalid(LLMFailure):
-    """The model's plans stayed invalid after every correction; the message quotes the last problem."""
+class AnswerInvalid(LLMFailure):
+    """The model's answers stayed invalid after every correction; the message quotes the last problem."""

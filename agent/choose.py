@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from agent.llm import LLMPlanner, setting
+from agent.endpoint import setting
+from agent.llm import LLMPlanner
+from agent.llm_cache import default_cache
 from agent.planner import Planner, PlannerError
 
 PLANNERS = ("auto", "offline", "openai")
@@ -17,11 +19,13 @@ def choose_planner(
     model: str | None = None,
     base_url: str | None = None,
     timeout: float = 120.0,
+    cached: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[Planner, str]:
     """The planner, and one line that says which it is and why.
 
     "auto" takes the LLM when ``base_url``, OPENAI_BASE_URL or OPENAI_API_KEY is given, else the offline planner.
+    ``cached``: plans that the LLM gave before are taken from the person's cache.
     PlannerError for an unknown name, or when what is configured for the LLM is incomplete.
     """
     env = os.environ if environ is None else environ
@@ -30,9 +34,10 @@ def choose_planner(
     reasons = [variable for variable in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if setting(env, variable)]
     configured = bool(base_url or reasons)
     if name == "openai" or (name == "auto" and configured):
-        planner = LLMPlanner(model, base_url=base_url, timeout=timeout, environ=env)
+        cache = default_cache(env) if cached else None
+        planner = LLMPlanner(model, base_url=base_url, timeout=timeout, cache=cache, environ=env)
         why = "" if name == "openai" or base_url else f" ({reasons[0]} is set)"
-        return planner, f"Planner: {planner.chat.model} at {planner.chat.server}{why}."
+        return planner, f"Planner: {planner.chat.endpoint.model} at {planner.chat.endpoint.server}{why}."
 
     from agent.offline import OfflinePlanner
 

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from agent.chat import OPENAI_URL, Chat, Deadline, Message
-from agent.chat_errors import LLMFailure, OutOfTime, PlanInvalid
+from agent.chat import Chat, Deadline
+from agent.chat_traits import Message
+from agent.dialogue import ask_until_valid
+from agent.endpoint import Endpoint
+from agent.llm_cache import LLMCache, question_key
 from agent.planner import Plan, PlannerError
 from agent.replanning import accepted_ids, keep_what_must_stay, measured
+from agent.usage import Usage, add_usage
 from diffusion.layout import MAX_INSTANCES, SCHEMA_VERSION, Layout, LayoutError, layout_from_dict
 from eval.report import FidelityReport
+from prompts.answers import InvalidAnswer
 from prompts.texts import prompt as prompt_text
-from prompts.wire import after_thinking, read_answer, to_wire, wire_schema
+from prompts.wire import read_answer, to_wire, wire_schema
 
 DEFAULT_MODEL = "gpt-5.4-mini"
-"""Used with OpenAI's own service only; another server's models can't be guessed."""
+"""Used with OpenAI's own service only."""
 MAX_DESCRIPTION = 20_000
 
 
 class LLMPlanner:
-    """A planner that asks ``model`` on the server at ``base_url``.
+    """A planner that asks ``model`` on the server at ``base_url``; what is not given, the environment says (Endpoint).
 
-    What is not given comes from the environment: SCENEWRIGHT_MODEL or OPENAI_MODEL, OPENAI_BASE_URL, OPENAI_API_KEY.
-    A base URL without a key is fine (local servers); without a base URL, OpenAI's service and a default model are used.
     ``timeout``: seconds for a whole plan or replan, over all attempts and corrections. ``corrections``: how often an
-    invalid plan goes back to the model. PlannerError when the configuration is incomplete or malformed.
+    invalid plan goes back to the model. ``cache``: where valid plans are kept. Any number of threads may share it.
+    PlannerError when the configuration is incomplete or malformed.
     """
 
     name = "openai"
@@ -42,29 +46,21 @@ class LLMPlanner:
         corrections: int = 2,
         attempts: int = 5,
         backoff: float = 0.5,
+        cache: LLMCache | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        env = os.environ if environ is None else environ
-        base_url = base_url or setting(env, "OPENAI_BASE_URL")
-        api_key = _checked_key(api_key or setting(env, "OPENAI_API_KEY"))
-        model = model or setting(env, "SCENEWRIGHT_MODEL") or setting(env, "OPENAI_MODEL")
-        if base_url is None and api_key is None:
-            raise PlannerError(
-                "The LLM planner needs a server: set OPENAI_API_KEY for OpenAI's service, or OPENAI_BASE_URL for "
-                "another one (such as http://localhost:8080/v1). The offline planner needs neither."
-            )
-        if model is None and base_url is not None:
-            raise PlannerError(
-                "No model is given for the server of OPENAI_BASE_URL: set SCENEWRIGHT_MODEL (or OPENAI_MODEL) to the "
-                "name of one that it serves."
-            )
+        endpoint = Endpoint.find(
+            model, base_url=base_url, api_key=api_key, default_model=DEFAULT_MODEL, environ=environ
+        )
         if not (timeout > 0 and corrections >= 0 and attempts >= 1 and backoff >= 0):
             raise PlannerError(
                 f"timeout must be positive, corrections and backoff not negative, attempts at least 1 (got timeout "
                 f"{timeout}, corrections {corrections}, attempts {attempts}, backoff {backoff})"
             )
-        self.timeout, self.corrections = timeout, corrections
-        self.chat = Chat(model or DEFAULT_MODEL, _checked_url(base_url or OPENAI_URL), api_key, attempts, backoff)
+        self.timeout, self.corrections, self.cache = timeout, corrections, cache
+        self.chat = Chat(endpoint, attempts, backoff, memory=cache)
+        self.usage: Usage = {}
+        self._adding = threading.Lock()
 
     def plan(self, prompt: str, *, width: int, height: int, seed: int) -> Plan:
         """A plan of the scene. As repeatable as the server: the seed is passed on where it takes one."""
@@ -75,8 +71,22 @@ class LLMPlanner:
             answer = read_answer(text, width=width, height=height)
             return Plan(answer.layout, answer.notes)
 
-        question = prompt_text("plan").render(description=prompt.strip())
-        return self._converse(question, width, height, seed, read)
+        return self._converse("plan", {"description": prompt.strip()}, (width, height), seed, read)
+
+    def revise(self, prompt: str, layout: Layout, remarks: Sequence[str], *, seed: int) -> Plan:
+        """A plan corrected after remarks on it, a line each, before anything was drawn."""
+        _check_description(prompt)
+
+        def read(text: str) -> Plan:
+            answer = read_answer(text, width=layout.width, height=layout.height)
+            return Plan(answer.layout, answer.notes)
+
+        values = {
+            "description": prompt.strip(),
+            "plan": json.dumps(to_wire(layout), ensure_ascii=False),
+            "findings": "\n".join(f"- {remark}" for remark in remarks),
+        }
+        return self._converse("revise", values, (layout.width, layout.height), seed, read)
 
     def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
         """A corrected plan; another initial noise is asked for when the model leaves every instance as it was."""
@@ -88,68 +98,63 @@ class LLMPlanner:
             corrected, notes = keep_what_must_stay(layout, answer.layout, accepted)
             return Plan(corrected, answer.notes + notes, new_seed=corrected.instances == layout.instances)
 
-        question = prompt_text("replan").render(
-            description=prompt.strip(),
-            round_number=round_number,
-            plan=json.dumps(to_wire(layout), ensure_ascii=False),
-            detector=report.detector,
-            measured=measured(report),
-            accepted=", ".join(accepted) or "none",
-        )
-        return self._converse(question, layout.width, layout.height, seed, read)
+        values = {
+            "description": prompt.strip(),
+            "round_number": round_number,
+            "plan": json.dumps(to_wire(layout), ensure_ascii=False),
+            "detector": report.detector,
+            "measured": measured(report),
+            "accepted": ", ".join(accepted) or "none",
+        }
+        return self._converse("replan", values, (layout.width, layout.height), seed, read)
 
-    def _converse(self, question: str, width: int, height: int, seed: int, read: Callable[[str], Plan]) -> Plan:
-        """The first answer that ``read`` takes; a LayoutError of its own goes back as the next message."""
-        deadline = Deadline(self.timeout)
+    def _converse(
+        self,
+        question: str,
+        values: Mapping[str, object],
+        size: tuple[int, int],
+        seed: int,
+        read: Callable[[str], Plan],
+    ) -> Plan:
+        """The plan in the first valid answer to the prompt named ``question``; from the cache when there is one."""
+        width, height = size
         system = prompt_text("plan_system").render(width=width, height=height, max_instances=MAX_INSTANCES)
-        messages: list[Message] = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-        schema, usage = wire_schema(), dict[str, int]()
-        problem: LayoutError | None = None
-        for _ in range(self.corrections + 1):
-            try:
-                answer = self.chat.ask(messages, schema=schema, seed=seed, deadline=deadline, usage=usage)
-            except OutOfTime as failure:
-                raise _after(failure, problem) from None
-            try:
-                plan = read(answer)
-            except LayoutError as error:
-                problem = error
-                messages += [
-                    {"role": "assistant", "content": after_thinking(answer)},
-                    {"role": "user", "content": prompt_text("correct").render(problems=error)},
-                ]
-            else:
-                return Plan(plan.layout, plan.notes, usage, plan.new_seed)
-        raise PlanInvalid(
-            f"{self.chat.model} gave no valid plan in {self.corrections + 1} answers. The last problem:\n{problem}\n"
-            "Use a more capable model, describe the scene more simply, or use the offline planner."
-        )
+        messages: list[Message] = [
+            {"role": "system", "content": system},
+            {"role": "user", "content": prompt_text(question).render(**values)},
+        ]
+        schema = wire_schema()
+        versions = {name: prompt_text(name).version for name in ("plan_system", question, "correct")}
+        key = question_key(self.chat.endpoint, messages, schema=schema, prompts=versions, seed=seed)
+        if (kept := self._kept(key, read)) is not None:
+            return kept
+        usage: Usage = {}
+        try:
+            plan, answer = ask_until_valid(
+                self.chat,
+                messages,
+                read,
+                schema=schema,
+                seed=seed,
+                deadline=Deadline(self.timeout),
+                usage=usage,
+                corrections=self.corrections,
+            )
+        finally:
+            with self._adding:
+                add_usage(self.usage, usage)
+        if self.cache is not None:
+            self.cache.remember_answer(key, answer)
+        return replace(plan, usage=usage)
 
-
-def setting(environ: Mapping[str, str], name: str) -> str | None:
-    """A variable of the environment; None when it is unset or blank."""
-    return environ.get(name, "").strip() or None
-
-
-def _after(failure: LLMFailure, problem: LayoutError | None) -> LLMFailure:
-    return failure if problem is None else type(failure)(f"{failure} The last answer was not valid:\n{problem}")
-
-
-def _checked_key(key: str | None) -> str | None:
-    if key is not None and not all("!" <= character <= "~" for character in key):
-        raise PlannerError("OPENAI_API_KEY holds spaces or other characters that no key has: copy it again.")
-    return key
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise PlannerError("OPENAI_BASE_URL is not a web address such as http://localhost:8080/v1")
-    return url
+    def _kept(self, key: str, read: Callable[[str], Plan]) -> Plan | None:
+        if self.cache is None or (answer := self.cache.recall_answer(key)) is None:
+            return None
+        try:
+            return replace(read(answer), cached=True)
+        except InvalidAnswer:
+            self.cache.forget_answer(key)
+            return None
 
 
 def _check_description(description: str) -> None:

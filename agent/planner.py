@@ -28,8 +28,11 @@ class Plan:
     layout: Layout
     notes: tuple[str, ...] = ()
     """Lines for the person: words that were not understood, counts that were capped, choices made."""
-    usage: dict[str, int] = field(default_factory=dict)
-    """LLM tokens by kind ("input_tokens", "output_tokens"), summed over attempts; empty offline."""
+    usage: dict[str, float] = field(default_factory=dict)
+    """What asking an LLM took, summed over attempts: "input_tokens", "output_tokens" and, where its price is
+    configured, "cost"; empty offline and from the cache."""
+    cached: bool = False
+    """True when the plan is one that the LLM gave earlier."""
     new_seed: bool = False
     """True when a replan asks for another initial noise, because moving boxes has not helped."""
 
@@ -38,6 +41,8 @@ class Planner(Protocol):
     """Both methods raise PlannerError (bad input) or PlannerUnavailable (service)."""
 
     name: str
+    usage: dict[str, float]
+    """What asking an LLM took so far, also in vain; empty offline."""
 
     def plan(self, prompt: str, *, width: int, height: int, seed: int) -> Plan:
         """A plan for the prompt on a canvas of width x height pixels; the same seed gives the same plan."""

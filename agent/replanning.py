@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from diffusion.layout import Box, Instance, Layout, LayoutError
+from diffusion.layout import Box, Instance, Layout
+from eval.attributes import wanted_attributes
 from eval.report import FidelityReport, InstanceVerdict
+from prompts.answers import InvalidAnswer
 from prompts.wire import GRID, SOURCE, on_grid
 
 TOLERANCE = 2 / GRID
@@ -34,12 +36,13 @@ def keep_what_must_stay(before: Layout, after: Layout, accepted: tuple[str, ...]
     """``after`` in the order of ``before``, with accepted instances taken over unchanged except for their depth.
 
     A moved instance has its new box only: a point, scribble or mask that no longer fits is left out, and the notes
-    returned say so. LayoutError names every id that was dropped or added, every category that changed, and every
-    accepted instance whose box or caption changed.
+    returned say so. InvalidAnswer names every id that was dropped or added, every category that changed,
+    every caption that asks for another colour or texture than before, and every accepted instance whose box or caption
+    changed.
     """
     problems = list(_violations(before, after, accepted))
     if problems:
-        raise LayoutError("\n".join(f"{SOURCE}: {problem}" for problem in problems))
+        raise InvalidAnswer("\n".join(f"{SOURCE}: {problem}" for problem in problems))
     instances, notes = [], []
     for old in before:
         new = after.instance(old.id)
@@ -70,6 +73,9 @@ def _violations(before: Layout, after: Layout, accepted: tuple[str, ...]) -> Ite
 def _changes(old: Instance, new: Instance, accepted: bool) -> Iterator[str]:
     if new.category != old.category:
         yield f"category: must stay {old.category!r} for {old.id} (got {new.category!r})"
+    if (wanted := wanted_attributes(old.caption)) != wanted_attributes(new.caption):
+        words = " and ".join(f"{name} {value}" for name, value in wanted.items()) or "no colour or texture"
+        yield f"caption: {old.id} must go on asking for {words}, and for no other (got {new.caption!r})"
     if not accepted:
         return
     extent = old.extent()

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from diffusion.layout import SCHEMA_VERSION, Box, Layout, LayoutError, explain, layout_from_dict, load_json
+from diffusion.layout import SCHEMA_VERSION, Box, Layout, LayoutError, layout_from_dict
+from prompts.answers import InvalidAnswer, Wire, read_object, schema_of
 
 GRID = 1000
 MAX_NOTES = 20
@@ -28,11 +29,7 @@ def _on_grid(value: float) -> float:
 GridNumber = Annotated[float, AfterValidator(_on_grid)]
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class WireBox(_Wire):
+class WireBox(Wire):
     """Two corners on the grid: x0 is the left edge, y0 the top, x1 the right, y1 the bottom."""
 
     x0: GridNumber
@@ -48,7 +45,7 @@ class WireBox(_Wire):
         return self
 
 
-class WireInstance(_Wire):
+class WireInstance(Wire):
     """One thing to draw."""
 
     id: Annotated[str, Field(description="the noun and a number, such as dog_1; letters, digits and _")]
@@ -58,7 +55,7 @@ class WireInstance(_Wire):
     depth: Annotated[int, Field(description="0 = nearest to the viewer; the lower covers the higher")]
 
 
-class WireReasoning(_Wire):
+class WireReasoning(Wire):
     """What is thought through before any box is written."""
 
     ground: Annotated[str, Field(description="viewpoint, horizon, and where things stand, hang or fly")]
@@ -66,7 +63,7 @@ class WireReasoning(_Wire):
     arrangement: Annotated[str, Field(description="counts, relations, and what covers what")]
 
 
-class WirePlan(_Wire):
+class WirePlan(Wire):
     """The plan of one picture."""
 
     reasoning: WireReasoning
@@ -86,59 +83,26 @@ class Answer:
 
 
 def wire_schema() -> dict[str, Any]:
-    """The JSON Schema of an answer as strict servers take it: no references, every property required."""
-    schema = WirePlan.model_json_schema()
-    definitions = schema.pop("$defs")
-
-    def inline(node: Any, named: bool = False) -> Any:
-        if isinstance(node, list):
-            return [inline(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if "$ref" in node:
-            return inline(definitions[node["$ref"].rsplit("/", 1)[-1]])
-        return {key: inline(value, key == "properties") for key, value in node.items() if named or key != "title"}
-
-    return inline(schema)
+    """The JSON Schema of an answer."""
+    return schema_of(WirePlan)
 
 
 def read_answer(text: str, *, width: int, height: int) -> Answer:
-    """The answer in an LLM's text, for a canvas of width x height pixels.
+    """The plan in an LLM's text, for a canvas of width x height pixels.
 
-    Thinking text in front, a fence or a sentence around the JSON are accepted; the JSON must be exactly one object.
-    LayoutError names each field by its path, in the grid's units.
+    InvalidAnswer names each field by its path, in the grid's units.
     """
-    found = only_object(text)
-    load_json(found, SOURCE)
-    try:
-        plan = WirePlan.model_validate_json(found)
-    except ValidationError as error:
-        raise LayoutError(explain(error, SOURCE)) from error
+    plan = read_object(text, WirePlan, SOURCE)
     if len(plan.notes) > MAX_NOTES:
-        raise LayoutError(f"{SOURCE}: notes: {len(plan.notes)} lines; at most {MAX_NOTES}")
+        raise InvalidAnswer(f"{SOURCE}: notes: {len(plan.notes)} lines; at most {MAX_NOTES}")
     data = plan.model_dump(exclude={"reasoning", "notes"})
     for instance in data["instances"]:
         instance["box"] = {name: value / GRID for name, value in instance["box"].items()}
-    layout = layout_from_dict({"version": SCHEMA_VERSION, "width": width, "height": height, **data}, SOURCE)
+    try:
+        layout = layout_from_dict({"version": SCHEMA_VERSION, "width": width, "height": height, **data}, SOURCE)
+    except LayoutError as error:
+        raise InvalidAnswer(str(error)) from error
     return Answer(layout, tuple(plan.notes))
-
-
-def only_object(text: str) -> str:
-    """The one JSON object of an answer, as text; LayoutError when there is none, or more around it than prose."""
-    text = after_thinking(text)
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0:
-        raise LayoutError(f"{SOURCE}: the answer holds no JSON object")
-    if text[:start].rstrip().endswith("["):
-        raise LayoutError(f"{SOURCE}: the answer is a JSON list; exactly one JSON object is wanted")
-    return text[start : end + 1] if end > start else text[start:]
-
-
-def after_thinking(text: str) -> str:
-    """The text behind a reasoning model's thoughts: some servers leave them, or only their end mark, in the answer."""
-    for mark in ("</think>", "</thinking>", "</thought>"):
-        text = text.rpartition(mark)[2]
-    return text.strip()
 
 
 def to_wire(layout: Layout) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def generate(
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=99, help="At most so many pictures are drawn.")] = 3,
     planner: options.PlannerName = "auto",
     llm_model: options.LlmModel = None,
+    llm_timeout: options.LlmTimeout = 120.0,
+    cache: options.Cache = True,
     model: options.Model = "tiny",
     detector: options.Detector = "tiny",
     seed: options.Seed = 0,
@@ -66,7 +68,7 @@ def generate(
     check_prompt(prompt)
     native = native_size(model)
     size = (width or native[0], height or native[1])
-    chosen, line = choose_planner(planner, model=llm_model)
+    chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
     say(line)
     settings = RenderSettings(steps, guidance, alpha, mis, device)
     record = {
@@ -84,7 +86,7 @@ def generate(
             "anyway": anyway,
             **asdict(settings),
         },
-        "planner": {"name": chosen.name, "chosen": line, "notes": [], "usage": {}},
+        "planner": {"name": chosen.name, "chosen": line, "notes": [], "usage": chosen.usage},
     }
     with RunFolder.create(output or default_folder(prompt), record, overwrite=overwrite) as run:
         story = _Story(run, prompt, model, detector, settings, anyway)
@@ -162,8 +164,6 @@ class _Story:
             note(line)
         told: dict[str, Any] = self._run.record["planner"]
         told["notes"] += event.plan.notes
-        for kind, count in event.plan.usage.items():
-            told["usage"][kind] = told["usage"].get(kind, 0) + count
         if event.number == 1:
             self._run.save_plan(event.plan.layout)
             self._refuse_what_the_model_cannot_draw(event.plan.layout)

@@ -25,6 +25,15 @@ LlmModel = Annotated[
     str | None,
     typer.Option("--llm-model", metavar="NAME", help="The model to ask of the LLM server.", show_default=False),
 ]
+LlmTimeout = Annotated[
+    float,
+    typer.Option(
+        "--llm-timeout", metavar="SECONDS", min=0.1, help="The LLM's time for one plan, over all attempts together."
+    ),
+]
+Cache = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Take a plan that the LLM gave before for the same question.")
+]
 Width = Annotated[
     int | None, typer.Option("--width", min=8, max=8192, help="Pixels; the model's own size when not given.")
 ]

@@ -30,6 +30,8 @@ def plan(
     ] = None,
     planner: options.PlannerName = "auto",
     llm_model: options.LlmModel = None,
+    llm_timeout: options.LlmTimeout = 120.0,
+    cache: options.Cache = True,
     seed: options.Seed = 0,
     model: options.Model = "tiny",
     width: options.Width = None,
@@ -49,7 +51,7 @@ def plan(
         raise Stop("give a prompt or --file FILE, one of the two: scenewright plan 'a red ball left of a blue cube'")
     native = native_size(model)
     size = (width or native[0], height or native[1])
-    chosen, line = choose_planner(planner, model=llm_model)
+    chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
     say(line)
     if prompt is not None:
         check_prompt(prompt)
@@ -117,5 +119,9 @@ def show_layout(layout: Layout) -> None:
 def _show_notes(made: Plan) -> None:
     for line in made.notes:
         note(line)
+    if made.cached:
+        say("The LLM was asked this before: its plan comes from the cache (--no-cache asks again).")
     if made.usage:
-        say("LLM tokens: " + ", ".join(f"{count} {kind}" for kind, count in made.usage.items()))
+        from agent.usage import usage_in_words
+
+        say(f"The LLM took {usage_in_words(made.usage)}.")

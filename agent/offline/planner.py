@@ -16,6 +16,9 @@ class OfflinePlanner:
 
     name = "offline"
 
+    def __init__(self) -> None:
+        self.usage: dict[str, float] = {}
+
     def plan(self, prompt: str, *, width: int, height: int, seed: int) -> Plan:
         """A plan for the prompt; PlannerError when there is nothing in it to plan, or more than a plan holds."""
         scene = parse(prompt)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.chat_errors import PlanInvalid
+from agent.chat_errors import AnswerInvalid
 from agent.llm import LLMPlanner
 from agent.planner import Plan
 from diffusion.layout import Box, Instance, Layout, Mask, Point
@@ -165,7 +165,7 @@ def test_what_must_stay_is_enforced_and_said_by_path(bad: dict[str, Any], proble
 
 
 def test_a_model_that_keeps_moving_the_accepted_ends_in_an_error() -> None:
-    with pytest.raises(PlanInvalid, match=r"in 2 answers[^$]*ball_1 is accepted"):
+    with pytest.raises(AnswerInvalid, match=r"in 2 tries[^$]*ball_1 is accepted"):
         replan(says(answer(ball_1=box(0, 0, 1, 1))), corrections=1)
 
 

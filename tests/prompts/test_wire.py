@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffusion.layout import Box, LayoutError
+from diffusion.layout import Box
+from prompts.answers import InvalidAnswer
 from prompts.wire import read_answer, to_wire, wire_schema
 
 ANSWER: dict[str, Any] = {
@@ -65,8 +66,18 @@ JSON = json.dumps(ANSWER, indent=1)
         f"Here is the plan:\n{JSON}\nI hope it helps.",
         f"<think>First {{a box}}, then {JSON}? No.</think>\n{JSON}",
         f"a box of {{x0}}, then</think>{JSON}",
+        f"The cup {{blue}} goes left, at {{x0, y0}}.\n{JSON}\nThat {{cup}} is all.",
+        f"The cup {{blue}} goes left.\n```json\n{JSON}\n```",
     ],
-    ids=["fenced", "fenced, no language", "prose", "thinking", "thinking without its opening mark"],
+    ids=[
+        "fenced",
+        "fenced, no language",
+        "prose",
+        "thinking",
+        "thinking without its opening mark",
+        "braces in the prose",
+        "braces before a fence",
+    ],
 )
 def test_what_servers_put_around_the_object_is_accepted(text: str) -> None:
     assert read(text) == read(ANSWER)
@@ -76,7 +87,7 @@ def test_what_servers_put_around_the_object_is_accepted(text: str) -> None:
     ("text", "problem"),
     [
         ("", "no JSON object"),
-        ("I can't.", "no JSON object"),
+        ("I can't.", r"no JSON object \(it begins: \"I can't"),
         (f"[{JSON}]", "JSON list"),
         (f"{JSON}\n{JSON}", "not JSON: Extra data"),
         (f"```json\n{JSON}\n```\nor\n```json\n{JSON}\n```", "not JSON"),
@@ -89,7 +100,7 @@ def test_what_servers_put_around_the_object_is_accepted(text: str) -> None:
     ids=["empty", "prose", "list", "two", "two fenced", "cut off", "NaN", "repeated key", "deep", "thoughts only"],
 )
 def test_anything_but_one_object_is_refused(text: str, problem: str) -> None:
-    with pytest.raises(LayoutError, match=problem):
+    with pytest.raises(InvalidAnswer, match=problem):
         read(text)
 
 
@@ -114,13 +125,13 @@ def test_anything_but_one_object_is_refused(text: str, problem: str) -> None:
     ],
 )
 def test_an_invalid_field_is_named_by_its_path_in_the_units_of_the_grid(path: str, value: Any, problem: str) -> None:
-    with pytest.raises(LayoutError, match=problem):
+    with pytest.raises(InvalidAnswer, match=problem):
         read(changed(path, value))
 
 
 @pytest.mark.parametrize("key", ANSWER)
 def test_a_missing_field_is_named(key: str) -> None:
-    with pytest.raises(LayoutError, match=f"plan: {key}: Field required"):
+    with pytest.raises(InvalidAnswer, match=f"plan: {key}: Field required"):
         read({name: value for name, value in ANSWER.items() if name != key})
 
 
