@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.console import NoteHandler
 from agent.exits import ExitCode, Stop
@@ -20,6 +20,18 @@ OnStep = Callable[[int, int], None]
 """Called with (steps done, steps in all) after each denoising step."""
 
 
+MergeName = Literal["average", "paste", "depth"]
+MaskName = Literal["off", "boxes", "nearest", "official"]
+
+_MASKS: dict[MaskName | None, dict[str, Any]] = {
+    None: {},
+    "off": {"instance_mask": False},
+    "boxes": {"instance_mask": True},
+    "nearest": {"instance_mask": "nearest"},
+    "official": {"instance_mask": True, "mask_axes": "official"},
+}
+
+
 @dataclass(frozen=True)
 class RenderSettings:
     """What a person may set about the drawing; None is the model's own default. Stop for a number that is none."""
@@ -28,6 +40,8 @@ class RenderSettings:
     guidance: float | None = None
     alpha: float | None = None
     mis: float | None = None
+    merge: MergeName | None = None
+    instance_mask: MaskName | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -48,7 +62,7 @@ class Renderer:
     def render(self, layout: Layout, seed: int, on_step: OnStep | None = None) -> Image:
         """The picture of the layout, of its size in pixels; the same seed gives the same picture on one machine.
 
-        LayoutError when the model cannot draw this canvas or so many instances.
+        LayoutError when the model cannot draw this canvas, so many instances, or a location as asked.
         """
         return self.render_many([layout], [seed], on_step)[0]
 
@@ -72,6 +86,8 @@ class Renderer:
             guidance_scale=settings.guidance,
             alpha=settings.alpha,
             mis=settings.mis,
+            merge=settings.merge,
+            **_MASKS[settings.instance_mask],
             seed=list(seeds),
             # Noise drawn on the CPU is the same on every device.
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],

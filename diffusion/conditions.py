@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from diffusion.layout import Instance, Layout, LayoutError, Mask
+from diffusion.gated_attention import box_cells
+from diffusion.layout import Instance, Layout, LayoutError
 from diffusion.masks import mask_to_array
 from diffusion.unifusion import Grounding, UniFusion
 
@@ -35,15 +36,16 @@ def ground(layout: Layout, text: torch.Tensor, slots: Slots, *, seed: int = 0) -
     """The Grounding of one picture, on the CPU in float32.
 
     text: (n, text_dim) pooled text embeddings of the layout's instances, in order. seed: for the points that are drawn
-    inside masks. Formats that no instance has are off; boxes are off when no instance has a box or a mask.
-    Raises LayoutError when the model has fewer slots than the layout has instances.
+    inside masks; with the instance's id it decides them, so that they stay when other instances come, go or change.
+    Formats that no instance has are off; boxes are off when no instance has a box or a mask.
+    Raises LayoutError when the model has fewer slots than the layout has instances, or cannot see a mask.
     """
     count = len(layout.instances)
     if count > slots.max_instances:
         raise LayoutError(
             f"the plan has {count} instances, but this model draws at most {slots.max_instances}: remove some"
         )
-    parts = [_locate(instance, layout, slots, np.random.default_rng([seed, i])) for i, instance in enumerate(layout)]
+    parts = [_locate(i, layout, slots, np.random.default_rng([seed, *i.id.encode()])) for i in layout]
 
     def column(name: str, *shape: int) -> torch.Tensor:
         filled = torch.zeros(1, slots.max_instances, *shape)
@@ -82,9 +84,14 @@ def _locate(instance: Instance, layout: Layout, slots: Slots, random: np.random.
     if extent is not None:
         found["box"] = np.array(extent.xyxy())
     if instance.mask is not None:
-        pixels = _pixels(instance.mask, layout)
+        pixels = _pixels(instance, layout)
         found["polygon"] = polygon_points(pixels, slots.polygon_points, random).ravel()
         found["map"] = resize_nearest(pixels, size)
+        if not found["map"].any():
+            raise LayoutError(
+                f"the mask of {instance.id} falls between the {size} x {size} pixels of the map that this model reads: "
+                "draw it larger, or leave it out"
+            )
     if instance.scribble is not None:
         drawn = np.array([(p.x, p.y) for p in instance.scribble.points])
         found["scribble"] = spread(by_distance(drawn), slots.scribble_points).ravel()
@@ -99,11 +106,31 @@ def _locate(instance: Instance, layout: Layout, slots: Slots, random: np.random.
     return found
 
 
-def _pixels(mask: Mask, layout: Layout) -> np.ndarray:
-    pixels = mask_to_array(mask, layout.height, layout.width)
+def _pixels(instance: Instance, layout: Layout) -> np.ndarray:
+    assert instance.mask is not None
+    pixels = mask_to_array(instance.mask, layout.height, layout.width)
     if not pixels.any():
-        raise LayoutError("a mask's polygons cover no pixel of the canvas: draw them larger or leave the mask out")
+        raise LayoutError(
+            f"the mask of {instance.id} covers no pixel of the {layout.width} x {layout.height} canvas: draw its "
+            "polygons larger, or leave the mask out"
+        )
     return pixels
+
+
+def regions(layout: Layout, height: int, width: int) -> torch.Tensor:
+    """Where each instance lies on a canvas of height x width cells: (n, height, width) bool.
+
+    The cells that its mask touches, else those that its box touches; none for an instance with points only, which have
+    no extent. The canvas is a multiple of the cells in pixels.
+    """
+    cells = torch.zeros(len(layout.instances), height, width, dtype=torch.bool)
+    for row, instance in zip(cells, layout, strict=True):
+        if instance.mask is not None:
+            blocks = _pixels(instance, layout).reshape(height, layout.height // height, width, layout.width // width)
+            row |= torch.from_numpy(blocks.any((1, 3)))
+        elif instance.box is not None:
+            row |= box_cells(torch.tensor([[instance.box.xyxy()]]), torch.ones(1, 1), height, width)[0, 0]
+    return cells
 
 
 def scribble_points(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

@@ -224,6 +224,18 @@ class Layout(_Part):
     def __iter__(self) -> Iterator[Instance]:  # type: ignore[override]
         return iter(self.instances)
 
+    def nearest_first(self) -> list[int]:
+        """The instances' indices from front to back: by depth; where depths are equal or missing, the lower it stands
+        the nearer. An instance without a depth lies behind those that have one."""
+
+        def key(index: int) -> tuple[float, float]:
+            instance = self.instances[index]
+            extent, points = instance.extent(), instance.scribble.points if instance.scribble else (instance.point,)
+            foot = extent.y1 if extent else max(point.y for point in points if point is not None)
+            return (float("inf") if instance.depth is None else instance.depth, -foot)
+
+        return sorted(range(len(self.instances)), key=key)
+
     def instance(self, instance_id: str) -> Instance:
         """The instance of that id; KeyError when there is none."""
         for instance in self.instances:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import logging
 from diffusers.utils.torch_utils import randn_tensor
+from torch.nn import functional
 
 from diffusion.conditions import ground
 from diffusion.gated_attention import InstanceTokens, MaskAxes
 from diffusion.layout import Layout, LayoutError
+from diffusion.merging import MERGES, MergeName, join, nearest_cells, pasted_cells
 from diffusion.sampler import Input, Strength, sample
 from diffusion.unet import InstanceDiffusionUNet
 from diffusion.unifusion import Grounding
@@ -25,12 +27,14 @@ PUBLISHED_DEFAULTS = {
     "guidance_scale": 7.5,
     "alpha": 0.75,
     "mis": 0.36,
+    "merge": "average",
     "instance_mask": False,
     "size": 512,
 }
 NULL = -1
 """The number of a picture's unconditional input, beside 0 for all instances and j for instance j alone."""
 
+InstanceMask = bool | Literal["nearest"]
 Condition = tuple[torch.Tensor, InstanceTokens]
 
 
@@ -75,7 +79,8 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         guidance_scale: float | None = None,
         alpha: float | None = None,
         mis: float | None = None,
-        instance_mask: bool | None = None,
+        merge: MergeName | None = None,
+        instance_mask: InstanceMask | None = None,
         mask_axes: MaskAxes = "xy",
         num_images_per_prompt: int = 1,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
@@ -91,15 +96,18 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
 
         generator: on the CPU, so that seeds hold across devices; one for all pictures or one each. latents: the noise
         itself, (pictures, channels, h, w). seed: for the points drawn inside masks; one for all layouts or one each.
+        merge: how the Multi-Instance Sampler joins its latents, see ``diffusion.merging.join``. instance_mask: whether
+        patches of an instance attend to that instance only; with "nearest" a patch that several share is the nearest
+        one's alone (``Layout.nearest_first``). mask_axes: "official" is the published form, mirrored at the diagonal.
         rows_at_once: how many UNet rows run together; it bounds memory and changes nothing else.
-        callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises LayoutError for a canvas
-        or a number of instances that the model cannot draw.
+        callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises LayoutError for a
+        canvas, a number of instances or a location that cannot be drawn as asked.
         """
         unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
         if unknown:
             raise ValueError(f"callbacks cannot have {sorted(unknown)}; they can have {self._callback_tensor_inputs}")
-        given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-        given |= {"alpha": alpha, "mis": mis, "instance_mask": instance_mask}
+        given: dict[str, Any] = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+        given |= {"alpha": alpha, "mis": mis, "merge": merge, "instance_mask": instance_mask}
         settings = {**self.config.defaults, **{key: value for key, value in given.items() if value is not None}}
         plans = [layouts] if isinstance(layouts, Layout) else list(layouts)
         seeds = [seed] * len(plans) if isinstance(seed, int) else list(seed)
@@ -111,11 +119,24 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         noise = self._noise(len(plans), height, width, generator, latents)
         guided = settings["guidance_scale"] > 1
         strength = Strength(alpha=settings["alpha"], mis=settings["mis"])
-        masking = {"instance_mask": settings["instance_mask"], "mask_axes": mask_axes, "height": height, "width": width}
+        merging, masked = settings["merge"], settings["instance_mask"]
+        if merging not in MERGES:
+            raise ValueError(f"merge = {merging!r}; it can be {', '.join(MERGES)}")
+        if masked not in (True, False, "nearest") or (masked == "nearest" and mask_axes != "xy"):
+            raise ValueError(
+                f"instance_mask = {masked!r} with mask_axes = {mask_axes!r}: it can be True or False with either axes, "
+                "or 'nearest' with 'xy'"
+            )
+        if merging != "average" and strength.mis > 0:
+            for plan in plans:
+                pasted_cells(plan, height, width, mask_axes)
+        masking = {"instance_mask": bool(masked), "mask_axes": mask_axes, "height": height, "width": width}
         conditions = {
             (b, j): condition
             for b, plan in enumerate(plans)
-            for j, condition in enumerate(self._conditions(plan, seeds[b], settings["mis"] > 0, masking))
+            for j, condition in enumerate(
+                self._conditions(plan, seeds[b], strength.mis > 0, masking, nearest=masked == "nearest")
+            )
         }
         if guided:
             empty = self._encode(
@@ -150,6 +171,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
                 steps=settings["num_inference_steps"],
                 instances=[len(plan.instances) for plan in plans],
                 strength=strength,
+                merge=lambda b, inputs: join(merging, plans[b], inputs, mask_axes),
                 generators=generator if isinstance(generator, Sequence) else [generator] * len(plans),
                 on_update=on_update,
             )
@@ -179,14 +201,22 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         encoded = self.tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
         return self.text_encoder(encoded.input_ids.to(self._execution_device)).pooler_output
 
-    def _conditions(self, plan: Layout, seed: int, alone: bool, masking: dict[str, Any]) -> list[Condition]:
+    def _conditions(
+        self, plan: Layout, seed: int, alone: bool, masking: dict[str, Any], nearest: bool
+    ) -> list[Condition]:
         """Of input 0 (all instances, global prompt) and, where instances are drawn alone first, of each of them."""
         phrases = _phrases(plan)
         together = ground(plan, self.encode_phrases(phrases), self.unet.slots, seed=seed)
         separate = range(len(phrases) if alone else 0)
         texts = self.encode_prompts([plan.caption, *(phrases[j] for j in separate)])
-        parts = [together, *(together.only(j) for j in separate)]
-        return [(text, self._encode(part, masking)) for text, part in zip(texts, parts, strict=True)]
+        if nearest:
+            cells = nearest_cells(plan, masking["height"], masking["width"])
+            cells = functional.pad(cells, (0, 0, 0, 0, 0, self.unet.slots.max_instances - len(cells)))[None]
+            tokens = [self._encode(together, {**masking, "cells": cells.to(self._execution_device)})]
+        else:
+            tokens = [self._encode(together, masking)]
+        tokens += [self._encode(together.only(j), masking) for j in separate]
+        return list(zip(texts, tokens, strict=True))
 
     def _encode(self, grounding: Grounding, masking: dict[str, Any]) -> InstanceTokens:
         """Coordinates stay in float32: half precision would move them by more than a Fourier code can bear."""

@@ -108,14 +108,15 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
         mask_axes: MaskAxes = "xy",
         height: int | None = None,
         width: int | None = None,
+        cells: torch.Tensor | None = None,
     ) -> InstanceTokens:
         """Tokens and instance mask of B pictures, once for all steps. height, width: of the latent, in cells.
 
+        cells: (B, N, height, width) bool, where the instance mask puts each instance; its box unless given.
         The mask is left out for pictures whose boxes and masks are both off, as in the published network.
         """
         tokens = self.position_net.encode(grounding)
-        cells = None
-        if instance_mask:
+        if instance_mask and cells is None:
             size = (height or self.config.sample_size, width or self.config.sample_size)
             masked = grounding.uses[:, 0] | grounding.uses[:, 3]
             cells = box_cells(grounding.boxes, grounding.valid * masked[:, None], *size, axes=mask_axes)

@@ -27,6 +27,8 @@ def tiny(
     guidance: options.Guidance = None,
     alpha: options.Alpha = None,
     mis: options.Mis = None,
+    merge: options.Merge = None,
+    instance_mask: options.InstanceMask = None,
     model: options.Model = "tiny",
     json: options.Json = False,
 ) -> None:
@@ -38,7 +40,8 @@ def tiny(
     from eval.tiny_bench import bench_tiny
     from eval.tiny_detector import TinyDetector
 
-    renderer = load_renderer(model, RenderSettings(steps=steps, guidance=guidance, alpha=alpha, mis=mis))
+    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask)
+    renderer = load_renderer(model, settings)
     with Progress(console=messages()) as progress:
         task = progress.add_task("drawing", total=pictures)
 

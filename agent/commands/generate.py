@@ -45,6 +45,8 @@ def generate(
     guidance: options.Guidance = None,
     alpha: options.Alpha = None,
     mis: options.Mis = None,
+    merge: options.Merge = None,
+    instance_mask: options.InstanceMask = None,
     device: options.Device = "auto",
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Draw with the bundled model also what it was never trained on.")
@@ -70,7 +72,7 @@ def generate(
     size = (width or native[0], height or native[1])
     chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
     say(line)
-    settings = RenderSettings(steps, guidance, alpha, mis, device)
+    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
     record = {
         "command": "generate",
         "prompt": prompt,

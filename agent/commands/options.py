@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from agent.render import MaskName, MergeName
+
 MAX_SEED = 2**32 - 1
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON on standard output.")]
@@ -65,6 +67,25 @@ Alpha = Annotated[
 Mis = Annotated[
     float | None,
     typer.Option("--mis", min=0.0, max=1.0, help="Share of the steps in which each instance is drawn on its own."),
+]
+Merge = Annotated[
+    MergeName | None,
+    typer.Option(
+        "--merge",
+        help="What becomes of the instances that were drawn on their own: averaged whole, or each pasted where its "
+        "mask or box is, in the plan's order or from back to front by depth; the model's own way when not given.",
+        show_default=False,
+    ),
+]
+InstanceMask = Annotated[
+    MaskName | None,
+    typer.Option(
+        "--instance-mask",
+        help="Whether patches in an instance's box attend to that instance alone; nearest gives a shared patch to the "
+        "instance of least depth, official mirrors the boxes as the published code does; the model's own way when not "
+        "given.",
+        show_default=False,
+    ),
 ]
 Detector = Annotated[
     str, typer.Option("--detector", metavar="NAME", help="tiny is bundled and knows the tiny world's kinds of thing.")

@@ -24,6 +24,8 @@ def render(
     guidance: options.Guidance = None,
     alpha: options.Alpha = None,
     mis: options.Mis = None,
+    merge: options.Merge = None,
+    instance_mask: options.InstanceMask = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     show: options.Show = True,
@@ -57,7 +59,7 @@ def render(
             note(f"{instance.id}: the bundled model was never trained on {instance.caption!r}: --model sd15 draws it")
         for line in gaps.notes():
             note(line)
-    settings = RenderSettings(steps, guidance, alpha, mis, device)
+    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
     record = {
         "command": "render",
         "prompt": layout.caption,

@@ -101,6 +101,13 @@ def test_equal_masks_get_points_of_their_own():
     assert not torch.equal(given.scribbles[0, 0], given.scribbles[0, 1])
 
 
+def test_points_in_a_mask_stay_when_other_instances_come_and_go():
+    alone = grounded(thing(1, mask=MASK), seed=3)
+    second = grounded(thing(0), thing(1, mask=MASK), seed=3)
+    assert torch.equal(alone.scribbles[0, 0], second.scribbles[0, 1])
+    assert torch.equal(alone.polygons[0, 0], second.polygons[0, 1])
+
+
 def test_masks_of_a_wide_canvas_keep_their_place():
     wide = np.zeros((16, 64), bool)
     wide[4:8, 48:64] = True
@@ -117,8 +124,15 @@ def test_masks_of_a_wide_canvas_keep_their_place():
 def test_a_mask_too_thin_for_a_pixel_is_refused():
     corners = (0.5, 0.5), (0.501, 0.5), (0.501, 0.501)
     sliver = Mask(polygons=(tuple(Point(x=x, y=y) for x, y in corners),))
-    with pytest.raises(LayoutError, match="cover no pixel"):
+    with pytest.raises(LayoutError, match="mask of i0 covers no pixel of the 32 x 32 canvas"):
         grounded(thing(0, mask=sliver))
+
+
+def test_a_mask_that_the_models_map_misses_is_refused():
+    pixel = np.zeros((64, 64), bool)
+    pixel[0, 0] = True
+    with pytest.raises(LayoutError, match="mask of i0 falls between the 32 x 32 pixels"):
+        ground(plan(thing(0, mask=Mask(rle=array_to_rle(pixel))), side=64), torch.ones(1, 3), SLOTS)
 
 
 def test_more_instances_than_slots():

@@ -291,6 +291,20 @@ def test_extent_is_the_box_else_that_of_the_mask():
     assert Instance(id="c", category="c", caption="c", point=Point(x=0, y=0)).extent() is None
 
 
+def test_who_is_nearest():
+    """By depth; then the lower it stands; without a depth behind all that have one."""
+    below, above = Box(x0=0, y0=0.5, x1=1, y1=0.9), Box(x0=0, y0=0, x1=1, y1=0.6)
+    things = [
+        {"depth": 1, "box": above},
+        {"box": below},
+        {"depth": 0, "box": above},
+        {"point": Point(x=0, y=1)},
+        {"depth": 1, "scribble": Scribble(points=(Point(x=0, y=0), Point(x=0, y=0.7)))},
+    ]
+    instances = tuple(Instance(id=f"i{i}", category="x", caption="x", **thing) for i, thing in enumerate(things))
+    assert Layout(version=1, caption="x", width=8, height=8, instances=instances).nearest_first() == [2, 4, 0, 3, 1]
+
+
 def test_the_contract_and_the_formats_need_neither_numpy_nor_torch():
     heavy = "numpy", "torch", "diffusers"
     code = f"import sys, diffusion.layout, diffusion.formats; print([m for m in {heavy} if m in sys.modules])"

@@ -8,7 +8,7 @@ from diffusers import EulerAncestralDiscreteScheduler
 
 from diffusion.layout import Layout, LayoutError, Mask, Point, RunLength, Scribble
 from diffusion.pipeline import InstanceDiffusionPipeline
-from tests.diffusion.small import CELL, MAX_INSTANCES, SIDE, noise, plan, small_pipeline, thing
+from tests.diffusion.small import CELL, MAX_INSTANCES, SIDE, box, noise, plan, small_pipeline, thing
 
 ONE, TWO = plan(thing(0), negative_prompt="birds"), plan(thing(1), thing(2), caption="snow")
 
@@ -177,6 +177,49 @@ def test_as_many_seeds_as_layouts(pipeline):
 
 def test_the_instance_mask_changes_the_picture(pipeline):
     assert not close(latents(pipeline, ONE, instance_mask=True), latents(pipeline, ONE, instance_mask=False))
+
+
+def overlapping(first: int | None, second: int | None) -> Layout:
+    return plan(thing(0, depth=first, box=thing(0).box), thing(1, depth=second, box=box((0.2, 0.3, 0.9, 0.9))))
+
+
+@pytest.mark.parametrize("settings", [{"merge": "depth"}, {"instance_mask": "nearest"}])
+def test_depth_matters_when_asked_for(pipeline, settings):
+    front, back = overlapping(0, 1), overlapping(1, 0)
+    assert torch.equal(latents(pipeline, front), latents(pipeline, back))
+    assert not close(latents(pipeline, front, **settings), latents(pipeline, back, **settings))
+
+
+def test_a_layout_in_a_batch_keeps_its_own_merge(pipeline):
+    start, plans = noise(2), [overlapping(0, 1), overlapping(1, 0)]
+    settings = {"merge": "depth", "instance_mask": "nearest"}
+    for row, layout, own in zip(latents(pipeline, plans, start, **settings), plans, start, strict=True):
+        assert close(row[None], latents(pipeline, layout, own[None], **settings))
+
+
+def test_the_nearest_of_one_instance_is_the_plain_mask(pipeline):
+    assert torch.equal(latents(pipeline, ONE, instance_mask="nearest"), latents(pipeline, ONE, instance_mask=True))
+
+
+@pytest.mark.parametrize("merge", ["paste", "depth"])
+def test_pasting_is_another_merge_and_needs_an_extent(pipeline, merge):
+    assert not close(latents(pipeline, TWO, merge=merge), latents(pipeline, TWO))
+    assert torch.equal(latents(pipeline, TWO, merge=merge, mis=0), latents(pipeline, TWO, mis=0))
+    with pytest.raises(LayoutError, match="i0 has neither a box nor a mask"):
+        latents(pipeline, plan(thing(0, point=Point(x=0.2, y=0.3))), merge=merge)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"merge": "glue"}, "average, paste, depth"),
+        ({"instance_mask": "shared"}, "'nearest'"),
+        ({"instance_mask": "nearest", "mask_axes": "official"}, "'official'"),
+    ],
+)
+def test_unknown_ways_to_merge_and_to_mask(pipeline, settings, message):
+    with pytest.raises(ValueError, match=message):
+        latents(pipeline, ONE, **settings)
 
 
 def test_prompts_and_captions_matter(pipeline):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import PNDMScheduler
 
-from diffusion.merging import average, paste, paste_cells
+from diffusion.merging import average, official_cells, paste
 from diffusion.sampler import Strength, sample
 from tests.reference.published import drawn, facts, golden, relative_error
 
@@ -54,7 +54,7 @@ def run(name: str) -> tuple[Toy, torch.Tensor, torch.Tensor, list[torch.Tensor]]
         if not meta["crop_and_paste"]:
             return average(inputs)
         boxes = torch.tensor(facts("cases")["layouts"][meta["layout"]], dtype=torch.float64)
-        return paste(inputs, paste_cells(boxes, 8, 8, axes="official"))
+        return paste(inputs, official_cells(boxes, 8, 8))
 
     final = sample(
         toy,
