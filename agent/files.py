@@ -54,6 +54,9 @@ def sha256(path: Path) -> str:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return _UMASK
+
+
+# Read once: it can only be read by setting it, which other threads that write files would notice.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)

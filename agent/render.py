@@ -67,9 +67,18 @@ class Renderer:
         return self.render_many([layout], [seed], on_step)[0]
 
     def render_many(
-        self, layouts: Sequence[Layout], seeds: Sequence[int], on_step: OnStep | None = None
+        self,
+        layouts: Sequence[Layout],
+        seeds: Sequence[int],
+        on_step: OnStep | None = None,
+        *,
+        rows: int | None = None,
     ) -> list[Image]:
-        """Pictures of several layouts of one size, each from its own seed, drawn together."""
+        """Pictures of several layouts of one size, each from its own seed, drawn together.
+
+        rows: of every UNet pass, the last one filled up; a picture then does not depend on which others share the call
+        (see ``full_passes`` of the pipeline). Without it passes are as large as the work, which is faster for one.
+        """
         import torch
 
         settings = self._settings
@@ -92,6 +101,7 @@ class Renderer:
             # Noise drawn on the CPU is the same on every device.
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             callback_on_step_end=after_step,
+            **({} if rows is None else {"rows_at_once": rows, "full_passes": True}),
         ).images
 
     def describe(self) -> dict[str, Any]:

@@ -87,6 +87,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         latents: torch.Tensor | None = None,
         seed: int | Sequence[int] = 0,
         rows_at_once: int = 16,
+        full_passes: bool = False,
         output_type: str = "pil",
         return_dict: bool = True,
         callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
@@ -99,9 +100,10 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         merge: how the Multi-Instance Sampler joins its latents, see ``diffusion.merging.join``. instance_mask: whether
         patches of an instance attend to that instance only; with "nearest" a patch that several share is the nearest
         one's alone (``Layout.nearest_first``). mask_axes: "official" is the published form, mirrored at the diagonal.
-        rows_at_once: how many UNet rows run together; it bounds memory and changes nothing else.
-        callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises LayoutError for a
-        canvas, a number of instances or a location that cannot be drawn as asked.
+        rows_at_once: how many UNet rows run together; it bounds memory, and float rounding depends on it. full_passes:
+        fill the last pass up, so that all have one shape; a picture's bits then do not depend on which others share the
+        call (measured on CPUs). callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises
+        LayoutError for a canvas, a number of instances or a location that cannot be drawn as asked.
         """
         unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
         if unknown:
@@ -150,9 +152,9 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
 
         def predict(x: torch.Tensor, timestep: torch.Tensor, inputs: Sequence[Input], scale: float) -> torch.Tensor:
             if not guided:
-                return self._unet(x, timestep, batches, list(inputs), scale, rows_at_once)
+                return self._unet(x, timestep, batches, list(inputs), scale, rows_at_once, full_passes)
             keys = [*inputs, *((b, NULL) for b, _ in inputs)]
-            both = self._unet(torch.cat((x, x)), timestep, batches, keys, scale, rows_at_once)
+            both = self._unet(torch.cat((x, x)), timestep, batches, keys, scale, rows_at_once, full_passes)
             wanted, unwanted = both.chunk(2)
             return unwanted + settings["guidance_scale"] * (wanted - unwanted)
 
@@ -230,15 +232,19 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         keys: list[Input],
         scale: float,
         rows_at_once: int,
+        full_passes: bool,
     ) -> torch.Tensor:
         """(R, C, h, w) in float32: guidance and schedulers work on full precision whatever the network's type."""
+        wanted = len(keys)
+        if missing := -wanted % rows_at_once if full_passes else 0:
+            x, keys = torch.cat((x, x[-1:].expand(missing, -1, -1, -1))), keys + keys[-1:] * missing
         estimates = []
         for start in range(0, len(keys), rows_at_once):
             rows = slice(start, start + rows_at_once)
             context, instances = batches[tuple(keys[rows])]
             sample = x[rows].to(self.unet.dtype)
             estimates.append(self.unet(sample, timestep, context, instances.at_scale(scale)).sample.float())
-        return torch.cat(estimates)
+        return torch.cat(estimates)[:wanted]
 
     def _latent_size(self, plans: Sequence[Layout]) -> tuple[int, int]:
         sizes = {(plan.width, plan.height) for plan in plans}
@@ -268,8 +274,10 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
     def _decode(self, latents: torch.Tensor, output_type: str) -> Any:
         if output_type == "latent":
             return latents
-        images = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
-        return self.image_processor.postprocess(images.float(), output_type=output_type)
+        scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype)
+        # One at a time: pixels take far more memory than latents, and no picture depends on its company.
+        images = torch.cat([self.vae.decode(one).sample.float() for one in scaled.split(1)])
+        return self.image_processor.postprocess(images, output_type=output_type)
 
 
 class _Batches:

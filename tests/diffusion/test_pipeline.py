@@ -6,8 +6,10 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
+from diffusion.checkpoints import load_pipeline
 from diffusion.layout import Layout, LayoutError, Mask, Point, RunLength, Scribble
 from diffusion.pipeline import InstanceDiffusionPipeline
+from diffusion.tiny.world import sample_scene
 from tests.diffusion.small import CELL, MAX_INSTANCES, SIDE, box, noise, plan, small_pipeline, thing
 
 ONE, TWO = plan(thing(0), negative_prompt="birds"), plan(thing(1), thing(2), caption="snow")
@@ -270,3 +272,30 @@ def test_half_precision(pipeline):
     exact, rounded = latents(pipeline, TWO), latents(half, TWO)
     assert rounded.dtype == torch.float32
     assert (rounded - exact).norm() / exact.norm() < 2e-2
+
+
+def test_in_full_passes_a_picture_does_not_depend_on_its_company():
+    """Bit for bit, with the trained miniature: what is drawn after an interruption is what would have been drawn."""
+    pipeline = load_pipeline("tiny", device="cpu")
+    pipeline.set_progress_bar_config(disable=True)
+    layouts = [sample_scene(seed, "held_out").layout() for seed in range(4)]
+
+    def draw(*chosen: int) -> dict[int, bytes]:
+        images = pipeline(
+            [layouts[i] for i in chosen],
+            generator=[torch.Generator().manual_seed(i) for i in chosen],
+            num_inference_steps=2,
+            rows_at_once=4,
+            full_passes=True,
+        ).images
+        return {i: image.tobytes() for i, image in zip(chosen, images, strict=True)}
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        together = draw(0, 1, 2, 3)
+        for company in ((3,), (2, 0)):
+            for i, picture in draw(*company).items():
+                assert picture == together[i]
+    finally:
+        torch.set_num_threads(threads)
