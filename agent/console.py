@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+WIDE = 160
 
 
 def emit(text: str) -> None:
@@ -72,10 +75,11 @@ def messages() -> Console:
 
 @functools.cache
 def results() -> Console:
-    """The rich console on standard output, for tables."""
+    """The rich console on standard output, for tables; as wide as they need where no terminal limits them."""
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, emoji=False)
+    limited = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(markup=False, highlight=False, emoji=False, width=None if limited else WIDE)
 
 
 def printable(text: str) -> str:

@@ -9,22 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from diffusion.layout import Layout
+from eval.attributes import TINY_PALETTE, Palette
 from eval.fidelity import judge
 from eval.report import Detection, FidelityReport
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One picture. ``kinds``: what its detector could have found; None when it finds whatever it is asked for."""
+    """One picture. ``kinds`` and ``palette``: what its detector could have found and said, as in ``judge``."""
 
     id: str
     layout: Layout
     detections: tuple[Detection, ...]
     report: FidelityReport
     kinds: frozenset[str] | None = None
+    palette: Palette = field(default_factory=lambda: TINY_PALETTE)
 
 
 def judge_all(
@@ -33,12 +35,26 @@ def judge_all(
     detections: Sequence[Sequence[Detection]],
     detector: str,
     kinds: frozenset[str] | None,
+    palette: Palette = TINY_PALETTE,
 ) -> list[Judged]:
     """Each picture's detections against its plan; ValueError when there are not as many of one as of the others."""
     return [
-        Judged(id, layout, tuple(found), judge(layout, found, detector, kinds), kinds)
+        judged(id, layout, tuple(found), detector, kinds, palette)
         for id, layout, found in zip(ids, layouts, detections, strict=True)
     ]
+
+
+def judged(
+    id: str,
+    layout: Layout,
+    detections: tuple[Detection, ...],
+    detector: str,
+    kinds: frozenset[str] | None,
+    palette: Palette = TINY_PALETTE,
+) -> Judged:
+    """One picture's detections against its plan, by the usual rules of acceptance."""
+    report = judge(layout, detections, detector, kinds, palette=palette)
+    return Judged(id, layout, detections, report, kinds, palette)
 
 
 def shuffled(pictures: Sequence[Judged]) -> list[Judged] | None:
@@ -54,13 +70,7 @@ def shuffled(pictures: Sequence[Judged]) -> list[Judged] | None:
         return None
     turned = ranked[most:] + ranked[:most]
     return [
-        Judged(
-            picture.id,
-            other.layout,
-            picture.detections,
-            judge(other.layout, picture.detections, picture.report.detector, picture.kinds),
-            picture.kinds,
-        )
+        judged(picture.id, other.layout, picture.detections, picture.report.detector, picture.kinds, picture.palette)
         for picture, other in zip(ranked, turned, strict=True)
     ]
 

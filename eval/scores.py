@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffusion.tiny.vocabulary import COLOURS, TEXTURES
 from eval.attributes import wanted_attributes
 from eval.boxes import pairwise_iou
 from eval.intervals import clustered_ci95
@@ -21,6 +20,7 @@ from eval.report import InstanceVerdict
 
 INSTANCES = "planned instances"
 MATCHED = "matched instances"
+ATTRIBUTES = ("colour", "texture")
 
 SIZES = (("small, under 3 %", 0.03), ("medium, 3 to 10 %", 0.10), ("large, from 10 %", float("inf")))
 """By the planned box's share of the canvas: its name, and the share from which the next begins."""
@@ -77,11 +77,13 @@ def scores(pictures: Sequence[Judged]) -> dict[str, Estimate]:
     accepted = [[float(picture.report.accepted)] for picture in pictures]
     return {
         **instance_scores(found),
-        "attributes": _attributes(pictures, ("colour", "texture"), missing_as_wrong=True),
-        "attributes_matched": _attributes(pictures, ("colour", "texture"), missing_as_wrong=False),
-        "colour": _attributes(pictures, ("colour",), missing_as_wrong=True),
-        "texture": _attributes(pictures, ("texture",), missing_as_wrong=True),
-        "count": estimate((_counts(picture) for picture in pictures), "kinds planned in a picture"),
+        "attributes": _attributes(pictures),
+        "attributes_matched": estimate(
+            attribute_values(pictures, missing_as_wrong=False), "attributes of matched instances"
+        ),
+        "colour": _attributes(pictures, ("colour",)),
+        "texture": _attributes(pictures, ("texture",)),
+        "count": estimate((count_values(picture) for picture in pictures), "kinds planned in a picture"),
         "accepted": estimate(accepted, "pictures"),
     }
 
@@ -171,41 +173,47 @@ def _binned(
     ]
 
 
-def _attributes(pictures: Sequence[Judged], which: Sequence[str], *, missing_as_wrong: bool) -> Estimate:
-    """Over the attributes that could be judged; nothing to measure when the detector never names one."""
-    found = [[v for v in _verdicts(picture, which) if v is not None] for picture in pictures]
-    if missing_as_wrong and any(found):
-        found = [
-            [*values, *(0.0 for _ in range(_missing(picture, which)))]
-            for picture, values in zip(pictures, found, strict=True)
-        ]
-    return estimate(found, "attributes asked for" if missing_as_wrong else "attributes of matched instances")
+def attribute_values(
+    pictures: Sequence[Judged], which: Sequence[str] = ATTRIBUTES, *, missing_as_wrong: bool = True
+) -> list[list[float]]:
+    """For each picture, 1 or 0 for each attribute that a caption asks for and that could be judged.
+
+    With ``missing_as_wrong`` also 0 for those of missing things, unless the detector never names an attribute.
+    """
+    found = [_judged_attributes(picture, which) for picture in pictures]
+    if not missing_as_wrong or not any(found):
+        return found
+    return [values + [0.0] * _missing(picture, which) for picture, values in zip(pictures, found, strict=True)]
 
 
-def _verdicts(picture: Judged, which: Sequence[str]) -> list[float | None]:
-    return [
-        None if attribute.ok is None else float(attribute.ok)
-        for verdict in picture.report.instances
-        for attribute in verdict.attributes
-        if attribute.attribute in which
-    ]
-
-
-def _missing(picture: Judged, which: Sequence[str]) -> int:
-    """How many attributes are asked of missing things that could have been judged, whatever had been found."""
-    return sum(
-        value in COLOURS or value in TEXTURES
-        for verdict in picture.report.instances
-        if verdict.detected is None and verdict.id not in picture.report.unjudged
-        for attribute, value in wanted_attributes(verdict.caption).items()
-        if attribute in which
-    )
-
-
-def _counts(picture: Judged) -> list[float]:
+def count_values(picture: Judged) -> list[float]:
     """For each kind of the plan that can be found, whether the picture has as many as planned."""
     names = _KindNames()
     kinds = [names.of(instance.category, picture.kinds) for instance in picture.layout]
     planned = Counter(kind for kind in kinds if kind is not None)
     same = compatible(list(planned), [detection.label for detection in picture.detections], picture.kinds)
     return [float(number == seen) for number, seen in zip(planned.values(), same.sum(axis=1), strict=True)]
+
+
+def _attributes(pictures: Sequence[Judged], which: Sequence[str] = ATTRIBUTES) -> Estimate:
+    return estimate(attribute_values(pictures, which), "attributes asked for")
+
+
+def _judged_attributes(picture: Judged, which: Sequence[str]) -> list[float]:
+    return [
+        float(attribute.ok)
+        for verdict in picture.report.instances
+        for attribute in verdict.attributes
+        if attribute.attribute in which and attribute.ok is not None
+    ]
+
+
+def _missing(picture: Judged, which: Sequence[str]) -> int:
+    """How many attributes are asked of missing things that could have been judged, whatever had been found."""
+    return sum(
+        (words := picture.palette.get(attribute, frozenset())) is None or value in words
+        for verdict in picture.report.instances
+        if verdict.detected is None and verdict.id not in picture.report.unjudged
+        for attribute, value in wanted_attributes(verdict.caption).items()
+        if attribute in which
+    )

@@ -30,7 +30,7 @@ def read_plan(
         entry,
         format=format,
         bbox=bbox,
-        canvas=_parse_canvas(canvas),
+        canvas=parse_canvas(canvas),
         clip=clip,
         resample=resample,
     )
@@ -39,7 +39,8 @@ def read_plan(
     return reading.layout
 
 
-def _parse_canvas(text: str | None) -> tuple[int, int] | None:
+def parse_canvas(text: str | None) -> tuple[int, int] | None:
+    """``--canvas 512x512`` as (width, height); Stop when it is no size."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)

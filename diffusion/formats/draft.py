@@ -27,6 +27,8 @@ class Reading:
     """One line for every choice made, box cut and key left out; each names its field in the file."""
     source: str
     """The file, and the line or image where the file holds several layouts."""
+    names: tuple[str, ...] = ()
+    """What it is called in its file: the line's number, or the image's id and file name; none in a file of one."""
 
 
 @dataclass(frozen=True)

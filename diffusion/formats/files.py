@@ -10,6 +10,7 @@ The format is taken as an argument, or from the content:
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -158,7 +159,7 @@ def _finished(entries: list[Entry], options: ReadOptions, only: Entry | None = N
                 content = finish(content, stated, options.get("clip", False))
         except LayoutError as error:
             content = error
-        yield content
+        yield dataclasses.replace(content, names=entry.names) if isinstance(content, Reading) else content
 
 
 def _witness(entries: list[Entry]) -> tuple[Draft, BoxReading] | None:
