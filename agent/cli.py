@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from agent.commands import bench, cache, check, generate, models, plan, render, schema, score
+from agent.commands import bench, cache, check, convert, generate, models, plan, render, schema, score
 from agent.exits import DEBUG_VARIABLE, EXIT_CODES, flush_standard_output, guarded
 
 
@@ -43,7 +43,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (generate.generate, plan.plan, render.render, check.check, score.score, schema.schema, models.models):
+for command in (
+    generate.generate,
+    plan.plan,
+    render.render,
+    check.check,
+    score.score,
+    schema.schema,
+    models.models,
+    convert.convert,
+):
     app.command(epilog=EXIT_CODES)(command)
 app.add_typer(bench.bench)
 app.add_typer(cache.cache)

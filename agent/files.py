@@ -1,10 +1,13 @@
-"""Files that are whole or not there: written under a temporary name beside the target, then renamed."""
+"""Files and folders that are whole or not there: written under a temporary name beside the target, then renamed."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.exits import Stop
@@ -37,6 +40,27 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``path`` when the block ends well and leaves nothing behind when it does not.
+
+    Stop when there is something at ``path`` already, or it cannot be written.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise Stop(f"{path}: exists and is no empty folder; choose another")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part"))
+    except OSError as error:
+        raise Stop(f"{path}: cannot be written ({error.strerror or error})") from error
+    try:
+        yield temporary
+        os.chmod(temporary, 0o777 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_output(path: Path, data: bytes) -> None:

@@ -53,6 +53,8 @@ def native_size(model: str) -> tuple[int, int]:
     """(width, height) in pixels that the model was trained on; Stop when there is no such model."""
     if model in NATIVE_SIDES:
         return NATIVE_SIDES[model], NATIVE_SIDES[model]
+    if Path(model).is_file():
+        return NATIVE_SIDES["sd15"], NATIVE_SIDES["sd15"]
     index = Path(model) / "model_index.json"
     try:
         side = json.loads(index.read_text(encoding="utf-8")).get("defaults", {}).get("size", NATIVE_SIDES["sd15"])
@@ -60,7 +62,7 @@ def native_size(model: str) -> tuple[int, int]:
     except FileNotFoundError:
         known = ", ".join(NATIVE_SIDES)
         raise Stop(
-            f"--model {model}: no such model: give {known}, or a folder that a pipeline was saved in",
+            f"{model}: no such model: give {known}, a folder that a pipeline was saved in, or the published checkpoint",
             ExitCode.UNAVAILABLE,
         ) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:

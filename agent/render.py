@@ -112,7 +112,7 @@ class Renderer:
 def load_renderer(model: str, settings: RenderSettings) -> Renderer:
     """Loads a model by name or path; raises what says that it, or the device, is not available (exit code 4)."""
     device = pick_device(settings.device)
-    _quiet_libraries()
+    quiet_libraries()
     from diffusion.checkpoints import load_pipeline
 
     pipeline = load_pipeline(model, device=device)
@@ -120,7 +120,7 @@ def load_renderer(model: str, settings: RenderSettings) -> Renderer:
     return Renderer(model, pipeline, settings)
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Leaves standard error to our own messages; the engine's warnings become notes."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

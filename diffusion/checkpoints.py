@@ -1,57 +1,73 @@
-"""Weights to a pipeline: the bundled miniature, the SD 1.5 port on the hub, or a directory that a pipeline saved.
+"""Weights to a pipeline: the bundled miniature, the SD 1.5 port on the hub, a directory that a pipeline saved, or the
+published checkpoint.
 
-Only safetensors are read and nothing that a file names is imported: each component's class is one of a short list. Keys
-must fit exactly.
+Nothing that a file names is imported or executed: directories are read as safetensors only, and each component's class
+is one of a short list. Keys must fit exactly. Where the port's files differ from the published code, which they do in
+the noise schedule and the sampler, the published code is followed.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
+from diffusion.official import read_official
 from diffusion.pipeline import InstanceDiffusionPipeline
-from diffusion.places import SD15_REPOSITORY, TINY_FOLDER
+from diffusion.places import BASE_REPOSITORY, SD15_REPOSITORY, TINY_FOLDER, ModelUnavailable
 from diffusion.unet import InstanceDiffusionUNet
 
 PORT = "unifusion"
 """The attention type by which the port's UNet configuration is known; its class name is diffusers' business."""
 
-SD15_WEIGHTS = (
-    "unet/diffusion_pytorch_model.safetensors",
-    "vae/diffusion_pytorch_model.safetensors",
-    "text_encoder/model.safetensors",
-)
+WEIGHTS = {
+    "unet": "unet/diffusion_pytorch_model.safetensors",
+    "vae": "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder": "text_encoder/model.safetensors",
+}
 """What a download that was interrupted may lack."""
 
 VAES = ("AutoencoderDC", "AutoencoderKL")
 
-
-class ModelUnavailable(OSError):
-    """A model that is not here or not what it should be; the message says which, and what was expected."""
-
-    exit_code = 4
+PUBLISHED_SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+    "skip_prk_steps": True,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+}
+"""Under which diffusers' PNDM takes the steps of the published PLMS sampler."""
 
 
 def load_pipeline(
-    model: str, *, device: str | None = None, dtype: torch.dtype | None = None
+    model: str, *, device: str | None = None, dtype: torch.dtype | None = None, base: str = BASE_REPOSITORY
 ) -> InstanceDiffusionPipeline:
-    """The pipeline of a model: "tiny", "sd15", or the path of a directory that ``save_pretrained`` wrote.
+    """The pipeline of a model: "tiny", "sd15", the path of a directory that ``save_pretrained`` wrote, or that of the
+    published checkpoint.
 
-    dtype: float32 on CPUs and float16 elsewhere unless given. Raises ModelUnavailable.
+    dtype: float32 on CPUs and float16 elsewhere unless given. base: for the published checkpoint, the directory or hub
+    repository of SD 1.5 in diffusers' format that the tokenizer comes from, and any other part the file lacks.
+    Raises ModelUnavailable.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or (torch.float32 if device == "cpu" else torch.float16)
-    folder = TINY_FOLDER if model == "tiny" else _from_hub() if model == "sd15" else Path(model)
+    place = TINY_FOLDER if model == "tiny" else _sd15() if model == "sd15" else Path(model)
     try:
-        return _read(folder, dtype).to(device)
+        pipeline = _read_published(place, dtype, base) if place.is_file() else _read(place, dtype)
+        return pipeline.to(device)
     except ModelUnavailable:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelUnavailable(f"{folder}: cannot be loaded as an InstanceDiffusion pipeline: {error}") from error
+        raise ModelUnavailable(f"{place}: cannot be loaded as an InstanceDiffusion pipeline: {error}") from error
 
 
 def _read(folder: Path, dtype: torch.dtype) -> InstanceDiffusionPipeline:
@@ -78,10 +94,12 @@ def _scheduler(folder: Path, name: str) -> Any:
     kind: Any = getattr(diffusers, name, None)
     if not _is_scheduler(kind):
         raise ModelUnavailable(f"{folder / 'model_index.json'}: {name} is no scheduler of diffusers")
-    ported = _json(folder / "unet" / "config.json").get("attention_type") == PORT
-    # the port's conversion script writes plain linear betas; the published network was trained on squared ones
-    schedule = {"beta_schedule": "scaled_linear"} if ported else {}
-    return kind.from_pretrained(folder / "scheduler", **schedule)
+    config = _json(folder / "scheduler" / "scheduler_config.json")
+    if _json(folder / "unet" / "config.json").get("attention_type") == PORT:
+        # the port's conversion script writes plain linear betas; the published network was trained on squared ones
+        known = inspect.signature(kind.__init__).parameters
+        config |= {key: value for key, value in PUBLISHED_SCHEDULE.items() if key in known}
+    return kind.from_config(config)
 
 
 def _is_scheduler(kind: Any) -> bool:
@@ -94,15 +112,55 @@ def _exactly(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A diffusers or transformers model whose weights fit key by key: a missing one would silently be random."""
     model, info = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if keys := sorted(map(str, info.get(what) or ())):
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise ModelUnavailable(f"{folder}: {what.replace('_', ' ')}: {', '.join(keys[:3])}{more}")
+        _refuse(str(folder), what.replace("_", " "), info.get(what) or ())
     return model.eval()
 
 
+def _refuse(where: str, what: str, keys: Collection[Any]) -> None:
+    if keys:
+        first = ", ".join(sorted(map(str, keys))[:3])
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        raise ModelUnavailable(f"{where}: {what}: {first}{more}")
+
+
+def _read_published(path: Path, dtype: torch.dtype, base: str) -> InstanceDiffusionPipeline:
+    """Weights are mapped from the file into networks that were built without any: none of them is held twice."""
+    from accelerate import init_empty_weights
+    from diffusers import AutoencoderKL, PNDMScheduler
+    from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
+
+    parts = read_official(path)
+    lacking = [part for part in ("vae", "text_encoder") if part not in parts]
+    folder = _base(base, lacking)
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    builders: dict[str, Callable[..., Any]] = {
+        "unet": InstanceDiffusionUNet,
+        "text_encoder": lambda **config: CLIPTextModel(CLIPTextConfig(**config, **special)),
+        "vae": AutoencoderKL,
+    }
+    models = {}
+    for name, part in parts.items():
+        with init_empty_weights(include_buffers=False):
+            models[name] = builders[name](**part.config)
+        _fill(models[name], part.weights, f"{path}: {name}", dtype)
+    for name in lacking:
+        models[name] = _exactly(AutoencoderKL if name == "vae" else CLIPTextModel, folder / name, dtype)
+    return InstanceDiffusionPipeline(**models, tokenizer=tokenizer, scheduler=PNDMScheduler(**PUBLISHED_SCHEDULE))
+
+
+def _fill(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str, dtype: torch.dtype) -> None:
+    own = {key: value.shape for key, value in model.state_dict().items()}
+    _refuse(where, f"missing keys of {len(own)}", own.keys() - weights.keys())
+    _refuse(where, f"unexpected keys beyond its {len(own)}", weights.keys() - own.keys())
+    given = {key: weights[key].shape for key in own}
+    other = [f"{key} is {list(given[key])}, not {list(own[key])}" for key in own if given[key] != own[key]]
+    _refuse(where, "other shapes", other)
+    model.load_state_dict({key: value.to(dtype) for key, value in weights.items()}, assign=True)
+    model.eval()
+
+
 def _index(folder: Path) -> dict[str, Any]:
-    if folder.is_file():
-        raise ModelUnavailable(f"{folder} is a file; expected a directory that an InstanceDiffusion pipeline saved")
     if not folder.is_dir():
         raise ModelUnavailable(f"{folder}: no such directory")
     index = _json(folder / "model_index.json")
@@ -130,21 +188,37 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _from_hub() -> Path:
-    """The hub's copy on this machine, fetched first where it is not there yet."""
+def _sd15() -> Path:
+    return _from_hub(SD15_REPOSITORY, ["*.json", "*.txt", "*.safetensors"], list(WEIGHTS.values()))
+
+
+def _base(base: str, lacking: list[str]) -> Path:
+    """The folder that holds SD 1.5's tokenizer and the parts that are lacking."""
+    if not Path(base).is_dir():
+        weights = [WEIGHTS[part] for part in lacking]
+        patterns = ["tokenizer/*", *(f"{part}/config.json" for part in lacking), *weights]
+        return _from_hub(base, patterns, ["tokenizer/vocab.json", *weights])
+    for part in ("tokenizer", *lacking):
+        if not (Path(base) / part).is_dir():
+            raise ModelUnavailable(f"{base}: no folder {part} in it; expected SD 1.5 as diffusers saves it")
+    return Path(base)
+
+
+def _from_hub(repository: str, patterns: list[str], needed: list[str]) -> Path:
+    """The hub's copy of those files on this machine, fetched first where it is not there yet."""
     from huggingface_hub import snapshot_download
 
-    wanted: dict[str, Any] = {"allow_patterns": ["*.json", "*.txt", "*.safetensors"], "ignore_patterns": ["*.fp16.*"]}
+    wanted: dict[str, Any] = {"allow_patterns": patterns, "ignore_patterns": ["*.fp16.*"]}
     problem = "half of it is here"
     for offline in (True, False):
         try:
-            folder = Path(snapshot_download(SD15_REPOSITORY, local_files_only=offline, **wanted))
+            folder = Path(snapshot_download(repository, local_files_only=offline, **wanted))
         except Exception as error:
             problem = type(error).__name__
             continue
-        if all((folder / name).is_file() for name in SD15_WEIGHTS):
+        if all((folder / name).is_file() for name in needed):
             return folder
     raise ModelUnavailable(
-        f"{SD15_REPOSITORY} is not on this machine and cannot be fetched ({problem}); on a machine that reaches the "
-        f"hub: hf download {SD15_REPOSITORY}"
+        f"{repository} is not on this machine and cannot be fetched ({problem}); on a machine that reaches the "
+        f"hub: hf download {repository}"
     )

@@ -1,4 +1,4 @@
-"""Where the weights of the models with a name are. No torch."""
+"""Where the weights of the models with a name are, and the error that says one is not there. No torch."""
 
 from pathlib import Path
 
@@ -7,3 +7,12 @@ TINY_FOLDER = Path(__file__).parent / "tiny" / "weights"
 
 SD15_REPOSITORY = "kyeongry/instancediffusion_sd15"
 """InstanceDiffusion on SD 1.5 in diffusers' format, on the hub."""
+
+BASE_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+"""SD 1.5 itself: the tokenizer, and whatever else the published checkpoint was stripped of."""
+
+
+class ModelUnavailable(OSError):
+    """A model that is not here or not what it should be; the message says which, and what was expected."""
+
+    exit_code = 4

@@ -48,7 +48,15 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="tiny|sd15|PATH",
-        help="tiny is bundled; PATH is a folder that a pipeline was saved in.",
+        help="tiny is bundled; PATH is a folder that a pipeline was saved in, or the published checkpoint.",
+    ),
+]
+Base = Annotated[
+    str,
+    typer.Option(
+        "--base",
+        metavar="DIR|REPOSITORY",
+        help="SD 1.5 in diffusers' format: the published checkpoint has no tokenizer.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where the model runs.")]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -239,9 +241,85 @@ def test_a_pickle_is_never_opened(folder: Path, monkeypatch):
 def test_a_path_that_is_no_directory(tmp_path: Path):
     with pytest.raises(ModelUnavailable, match="no such directory"):
         load_pipeline(str(tmp_path / "nowhere"))
-    (tmp_path / "file.pth").write_bytes(b"weights")
-    with pytest.raises(ModelUnavailable, match="is a file; expected a directory"):
-        load_pipeline(str(tmp_path / "file.pth"))
+
+
+def a_stable_diffusion_checkpoint(path: Path) -> None:
+    torch.save({"state_dict": {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(1)}}, path)
+
+
+def another_network(path: Path) -> None:
+    torch.save({"model": {"conv.weight": torch.zeros(1), "fc.weight": torch.zeros(1)}}, path)
+
+
+def a_list(path: Path) -> None:
+    torch.save([torch.zeros(1)], path)
+
+
+def a_checkpoint_cut_short(path: Path) -> None:
+    torch.save({"model": torch.zeros(5000)}, path)
+    path.write_bytes(path.read_bytes()[:10_000])
+
+
+def a_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+
+
+def an_old_pickle(path: Path) -> None:
+    torch.save({"model": torch.zeros(1)}, path, _use_new_zipfile_serialization=False)
+
+
+def safetensors(path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, path)
+
+
+FILES = {
+    a_stable_diffusion_checkpoint: "a Stable Diffusion checkpoint without instance layers",
+    another_network: r"its network \(conv.weight, fc.weight\) has no .*position_net",
+    a_list: "a torch archive with a list",
+    a_checkpoint_cut_short: "a zip archive whose end is missing after 10,000 bytes",
+    a_zip: "a zip archive, and cannot be read",
+    an_old_pickle: "a pickle, as torch saved before",
+    safetensors: "a safetensors file",
+}
+CONTENTS = {
+    b"": "an empty file",
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:00": "a Git LFS pointer",
+    b"\n<!DOCTYPE html><title>Sign in</title>": "a web page",
+    b"GGUF\x03\0\0\0": "a GGUF file",
+    b"weights": "an unknown kind of file of 7 bytes",
+}
+
+
+@pytest.mark.parametrize("write", FILES, ids=lambda write: write.__name__)
+def test_a_file_that_is_not_the_published_checkpoint_is_named(tmp_path: Path, write):
+    write(tmp_path / "model.pth")
+    refused(tmp_path / "model.pth", FILES[write])
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_file_that_is_no_checkpoint_at_all_is_named(tmp_path: Path, content: bytes):
+    (tmp_path / "model.pth").write_bytes(content)
+    refused(tmp_path / "model.pth", CONTENTS[content])
+
+
+def refused(path: Path, what: str) -> None:
+    with pytest.raises(ModelUnavailable, match=rf"model\.pth: .*{what}.*expected .*published checkpoint"):
+        load_pipeline(str(path), device="cpu")
+
+
+@pytest.mark.parametrize("callable", [Path.write_text, eval, os.system], ids=["ours", "builtin", "system"])
+def test_what_a_checkpoint_names_is_never_called(tmp_path: Path, monkeypatch, callable):
+    monkeypatch.chdir(tmp_path)
+    argument = {Path.write_text: (Path("trapped"), "executed"), eval: ("open('trapped', 'w')",)}
+
+    class Armed:
+        def __reduce__(self):
+            return callable, argument.get(callable, ("touch trapped",))
+
+    torch.save({"model": {"a": torch.zeros(1)}, "config_dict": Armed()}, "model.pth")
+    refused(tmp_path / "model.pth", "")
+    assert not (tmp_path / "trapped").exists()
 
 
 def test_the_bundled_miniature():
