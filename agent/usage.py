@@ -58,6 +58,6 @@ def add_usage(total: Usage, more: Mapping[str, float]) -> None:
 def usage_in_words(usage: Mapping[str, float]) -> str:
     """Such as "1200 input tokens, 340 output tokens, cost 0.0031"."""
     return ", ".join(
-        f"cost {count:.4g}" if kind == "cost" else f"{count:g} {kind.replace('_', ' ')}"
+        f"cost {count:.4g}" if kind == "cost" else f"{count:.0f} {kind.replace('_', ' ')}"
         for kind, count in usage.items()
     )
