@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from agent.commands import bench, cache, check, convert, generate, models, plan, render, schema, score
+from agent.commands import bench, cache, check, convert, critique, generate, models, plan, render, schema, score
 from agent.exits import DEBUG_VARIABLE, EXIT_CODES, flush_standard_output, guarded
 
 
@@ -46,6 +46,7 @@ app = typer.Typer(
 for command in (
     generate.generate,
     plan.plan,
+    critique.critique,
     render.render,
     check.check,
     score.score,

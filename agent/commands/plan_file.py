@@ -1,13 +1,18 @@
-"""The plan that a person hands to a command: a file of ours or of other people's, or standard input for ``-``."""
+"""The plans that a person hands to a command: a file of ours or of other people's, or standard input for ``-``."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.console import note
 from agent.exits import Stop
-from diffusion.layout import Layout
+from diffusion.layout import Layout, LayoutError
+
+if TYPE_CHECKING:
+    from diffusion.formats import Reading
 
 STANDARD_INPUT = "/dev/stdin"
 
@@ -37,6 +42,28 @@ def read_plan(
     for line in reading.notes:
         note(line)
     return reading.layout
+
+
+def read_plans(
+    path: Path,
+    *,
+    format: str | None = None,
+    bbox: str | None = None,
+    canvas: str | None = None,
+    clip: bool = False,
+    resample: bool = False,
+) -> Iterator[Reading | LayoutError]:
+    """Every plan of the file in order, a LayoutError in the place of each that cannot be read."""
+    from diffusion.formats import read_each
+
+    return read_each(
+        STANDARD_INPUT if str(path) == "-" else path,
+        format=format,
+        bbox=bbox,
+        canvas=parse_canvas(canvas),
+        clip=clip,
+        resample=resample,
+    )
 
 
 def parse_canvas(text: str | None) -> tuple[int, int] | None:

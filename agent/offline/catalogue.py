@@ -92,6 +92,8 @@ class Catalogue:
     def _new(self, phrase: NounPhrase) -> int:
         noun, notes = phrase.noun or "", self.scene.notes
         count = phrase.count
+        exact = not (phrase.vague or phrase.hedged or (phrase.plural and count is None))
+        exact &= bool(phrase.determiner) or count is not None
         if count is None:
             count = DEFAULT_PLURAL if phrase.plural and noun not in w.MASS else 1
             if count > 1:
@@ -101,6 +103,7 @@ class Catalogue:
         if noun.rpartition(" ")[2] in w.PLURAL_ONLY and count == 2 and re.search(r"\bpair of\b", phrase.text, re.I):
             count = 1
         thing = Thing(noun, count, phrase.head, list(phrase.attributes), list(phrase.details), plain=phrase.proper)
+        thing.exact = exact
         if phrase.determiner == "the":
             thing.regions = [word.lower() for word in phrase.attributes if word.lower() in ("left", "right")]  # type: ignore[misc]
             thing.attributes = [word for word in phrase.attributes if word.lower() not in ("left", "right")]
@@ -110,11 +113,9 @@ class Catalogue:
         self.pool = len(self.scene.things) - 1 if count > 1 else self.pool
         if phrase.arrangement:
             self.scene.rows.append((phrase.arrangement, [len(self.scene.things) - 1]))
-        notes += [
-            f"not understood: '{word}' (kept in the caption of '{noun}')"
-            for word in phrase.attributes
-            if not _is_understood(word.lower())
-        ]
+        strange = [word for word in phrase.attributes if not _is_understood(word.lower())]
+        self.scene.gaps += strange
+        notes += [f"not understood: '{word}' (kept in the caption of '{noun}')" for word in strange]
         if not lookup(noun).known:
             notes.append(f"not in the table of sizes: '{noun}' (planned as a thing of average size)")
         return len(self.scene.things) - 1

@@ -31,6 +31,8 @@ class Clause:
         self.relation = ""
         """The relation that waits for its object or, once it has one, may take another after "and"."""
         self.relation_words = ""
+        self.implied = False
+        """Whether the relation stands for what a verb or "with" says."""
         self.owner: list[int] = []
         """Whom "with" speaks of in this sentence: "a house with a tree behind"."""
         self.joint = ""
@@ -54,7 +56,7 @@ class Clause:
     def await_object(self, relation: str, subjects: list[int], words: str) -> None:
         """A relation was read whose object follows."""
         self.relation, self.relation_words, self.subjects, self.objects = relation, words, subjects, []
-        self.connector, self.predicate = "", []
+        self.connector, self.predicate, self.implied = "", [], relation == "has"
 
     def forget_relation(self) -> None:
         self.relation, self.subjects, self.objects = "", [], []
@@ -130,6 +132,7 @@ class Clause:
     # -- what is written down
 
     def not_understood(self, words: str, consequence: str) -> None:
+        self.scene.gaps.append(words)
         self.scene.notes.append(f"not understood: '{words}' ({consequence})")
 
     def place(self, relation: str, subject: int, objects: tuple[int, ...]) -> None:
@@ -154,7 +157,7 @@ class Clause:
             noun = self.scene.things[subject].noun
             self.scene.notes.append(f"'{noun}' cannot be placed relative to itself: left out")
             return
-        written = Relation(relation, subject, objects)  # type: ignore[arg-type]
+        written = Relation(relation, subject, objects, self.implied)  # type: ignore[arg-type]
         if written not in self.scene.relations:
             self.scene.relations.append(written)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -42,6 +42,8 @@ class Noun:
     home: Home
     support: Support = ""
     known: bool = True
+    group: str = ""
+    """The heading of ``nouns.txt`` that it stands under: "people", "animals", "vehicles"..."""
 
     @property
     def size(self) -> float:
@@ -94,16 +96,20 @@ def article(words: str) -> str:
 def table() -> dict[str, Noun]:
     """The nouns of ``nouns.txt``; a kind of the tiny world has the aspect that the tiny world draws."""
     nouns: dict[str, Noun] = {}
+    group = ""
     for line in files(__package__).joinpath("nouns.txt").read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
+        if line.startswith("#"):
+            group = line.removeprefix("#").strip()
+        elif line:
             words = line.split()
             at = next(index for index, word in enumerate(words) if word[0].isdigit())
             name, (height, aspect, home, *support) = " ".join(words[:at]), words[at:]
-            nouns[name] = Noun(name, float(height), float(aspect), home, *support)  # type: ignore[arg-type]
+            offers: Support = support[0] if support else ""  # type: ignore[assignment]
+            nouns[name] = Noun(name, float(height), float(aspect), home, offers, group=group)  # type: ignore[arg-type]
     for kind_name, kind in KINDS.items():
         for name in (kind_name, *kind.synonyms):
             base = nouns.get(name) or nouns[kind_name]
-            nouns[name] = Noun(name, base.height, kind.aspect, base.home, base.support)
+            nouns[name] = replace(base, name=name, aspect=kind.aspect)
     return nouns
 
 

@@ -326,6 +326,7 @@ class _Parser(Clause):
             if not known:
                 self.not_understood(element.words, "placed as if it said 'near'")
             self.await_object(element.transitive if known else "near", targets, element.words)
+            self.implied = self.relation == "near"
             return
         if element.value:
             self.things.describe(targets, element.value)

@@ -22,6 +22,8 @@ class NounPhrase:
     count: int | None = None
     vague: str = ""
     """The word that stood for an inexact count ("several")."""
+    hedged: bool = False
+    """True for "about three", "at least three"."""
     arrangement: Literal["row", "column"] | None = None
     attributes: list[str] = field(default_factory=list)
     noun: str | None = None
@@ -73,7 +75,9 @@ class PhraseReader:
     def _quantity(self, at: int, phrase: NounPhrase) -> int:
         repeat = 1
         while at < len(self.tokens):
-            at += self.hedge(at)
+            if hedge := self.hedge(at):
+                phrase.hedged |= self.low(at) not in _EXACTLY
+                at += hedge
             low = self.low(at)
             group = self._group(at)
             if group is not None:
@@ -280,6 +284,7 @@ _HEDGES = tuple(
         "approximately", "nearly", "almost", "only", "just",
     )
 )  # fmt: skip
+_EXACTLY = ("exactly", "only", "just")
 _ATTRIBUTES = (w.COLOURS, w.TEXTURES, w.MATERIALS, w.SIZES, w.STRETCHES, w.ADJECTIVES)
 _FUNCTION_WORDS = (
     w.CONNECTORS

@@ -13,6 +13,7 @@ from agent.offline.relations import Graph, Link, graph_of, holds, in_region
 from agent.offline.scene import Scene
 from agent.offline.sizes import GAP
 from agent.offline.solve import Body, Constraint
+from agent.overlap import iou, shared_area
 from agent.planner import Plan, PlannerError
 from diffusion.layout import Box, Instance, Layout
 from eval.report import FidelityReport, InstanceVerdict
@@ -154,7 +155,7 @@ def _change(instance: Instance, verdict: InstanceVerdict, report: FidelityReport
 
 def _is_mistaken(planned: Box, report: FidelityReport) -> bool:
     """Whether something was found where an instance belongs, called something else."""
-    return any(_iou(planned, thing.box) >= 0.5 for thing in report.unplanned)
+    return any(iou(planned, thing.box) >= 0.5 for thing in report.unplanned)
 
 
 def _merged(layout: Layout, verdicts: dict[str, InstanceVerdict], report: FidelityReport) -> list[tuple[str, str]]:
@@ -242,22 +243,16 @@ def _overlap(graph: Graph, boxes: list[Box]) -> float:
     """The area shared by things that no relation brings together."""
     related = {frozenset((item.member, other)) for item in graph.links for other in item.others}
     return sum(
-        _shared(a, b) for i, a in enumerate(boxes) for j, b in enumerate(boxes[:i]) if frozenset((i, j)) not in related
+        shared_area(a, b)
+        for i, a in enumerate(boxes)
+        for j, b in enumerate(boxes[:i])
+        if frozenset((i, j)) not in related
     )
-
-
-def _shared(a: Box, b: Box) -> float:
-    return max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
 
 
 def _share(box: Box, other: Box) -> float:
     """How much of ``box`` lies in ``other``."""
-    return _shared(box, other) / box.area
-
-
-def _iou(a: Box, b: Box) -> float:
-    shared = _shared(a, b)
-    return shared / (a.area + b.area - shared)
+    return shared_area(box, other) / box.area
 
 
 def _scaled(box: Box, factor: float) -> Box:

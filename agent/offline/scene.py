@@ -49,6 +49,8 @@ class Thing:
     regions: list[Region] = field(default_factory=list)
     plain: bool = False
     """True for a name that takes no article."""
+    exact: bool = True
+    """Whether the text itself says how many: "a dog", "two dogs", but neither "dogs" nor "about five dogs"."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Relation:
     kind: RelationKind
     subject: int
     objects: tuple[int, ...]
+    implied: bool = field(default=False, compare=False)
+    """Whether no word of the text says where: "a dog watching a cat", "a house with a tree"."""
 
 
 @dataclass
@@ -72,5 +76,7 @@ class Scene:
     style: list[str] = field(default_factory=list)
     negated: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    """Words that were not understood: what else was read may be wrong."""
     top_down: bool = False
     """Seen from above: no horizon."""

@@ -9,6 +9,8 @@ from agent.offline.relations import Graph, Link
 
 GAP = 0.025
 """The least distance between things that do not touch, as a share of the canvas."""
+DAMPING = 0.28
+"""The power of real sizes that drawn sizes follow: a house 30 times as large as a ball is drawn 2.6 times as large."""
 SMALLEST = 0.16
 """The least side of a box in a scene of up to five things."""
 _LONGEST_CHAIN = 0.94
@@ -30,7 +32,7 @@ def natural_sizes(graph: Graph, width: int, height: int, rng: random.Random) -> 
     jitter = [rng.uniform(0.96, 1.04) for _ in range(max(member.thing for member in members) + 1)]
     sizes = []
     for member in members:
-        ratio = min(max((member.noun.size / mean) ** 0.28, least), largest)
+        ratio = min(max((member.noun.size / mean) ** DAMPING, least), largest)
         side = base * ratio * member.size**0.8 * jitter[member.thing] * (0.75 if "back" in member.regions else 1.0)
         aspect = min(max(member.noun.aspect / member.stretch, 0.38), 2.6)
         w, h = side * math.sqrt(aspect) * unit / width, side / math.sqrt(aspect) * unit / height

@@ -46,6 +46,10 @@ DETERMINERS, PRONOUNS, CONNECTORS, COPULAS, MODALS, RELATIVES, SHOWING, NEGATION
 OTHER_FUNCTION_WORDS = frozenset(_SECTIONS["other function words"]) | MODALS
 PLURAL_ONLY, SAME_IN_BOTH, MASS = (frozenset(_SECTIONS[name]) for name in ("plural only", "same in both", "mass"))
 NOT_VERBS = frozenset(_SECTIONS["not verbs"])
+AIRBORNE, RAISED, POSTURES, NOT_REAL, SEE_THROUGH = (
+    frozenset(_SECTIONS[name]) for name in ("airborne", "raised", "postures", "not real", "see-through")
+)
+SYNONYMS = tuple(frozenset(group.split()) for group in _SECTIONS["synonyms"])
 SIZES = {word: float(scale) for word, scale in _table("size").items()}
 """How much larger than usual a word makes a thing."""
 STRETCHES = {word: float(scale) for word, scale in _table("stretch").items()}
