@@ -44,7 +44,7 @@ def read_completion(body: str, endpoint: Endpoint, usage: Usage) -> str:
         raise errors.ServerFailing(f"{server} broke the answer off ({endpoint.quote(str(choice.error))}).")
     if message.refusal:
         raise errors.AnswerRefused(
-            f"{model} declines: {endpoint.quote(message.refusal)} Describe the scene differently, or {way_out}."
+            f"{model} declines ({endpoint.quote(message.refusal)}). Describe the scene differently, or {way_out}."
         )
     if choice.finish_reason == "content_filter":
         raise _filtered(endpoint)
