@@ -61,6 +61,14 @@ class NoteHandler(logging.Handler):
             note(text)
 
 
+def quiet_transformers() -> None:
+    """Leaves standard error to our own messages."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
 @functools.cache
 def messages() -> Console:
     """The rich console on standard error; a run goes on when nobody reads its messages any more."""

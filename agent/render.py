@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.console import NoteHandler
+from agent.console import NoteHandler, quiet_transformers
 from agent.exits import ExitCode, Stop
 
 if TYPE_CHECKING:
@@ -123,11 +123,10 @@ def load_renderer(model: str, settings: RenderSettings) -> Renderer:
 def quiet_libraries() -> None:
     """Leaves standard error to our own messages; the engine's warnings become notes."""
     from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
 
-    for library in (diffusers_logging, transformers_logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    quiet_transformers()
     engine = logging.getLogger("diffusion")
     engine.addHandler(NoteHandler())
     engine.propagate = False

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from agent.loop import Discarded, Round
     from diffusion.layout import Layout
+    from eval.report import FidelityReport
 
 State = Literal["running", "done", "not_accepted", "interrupted", "failed"]
 
@@ -130,14 +131,24 @@ class RunFolder:
 
     def save_best(self, drawn: Round) -> None:
         """Makes this round's plan, picture, overlay and report the run's own."""
-        from eval.overlay import draw_overlay
-
         layout = drawn.plan.layout
         self.save_plan(layout)
         self.save_picture(layout, drawn.image, drawn.seed)
-        write_bytes(self.path / "overlay.png", png_bytes(draw_overlay(drawn.image, layout, drawn.report), {}))
-        write_text(self.path / "report.json", drawn.report.to_json() + "\n")
+        self._save_report(layout, drawn.image, drawn.report)
         self.record["best_round"] = drawn.number
+        self.save()
+
+    def save_score(self, best: Round, report: FidelityReport) -> None:
+        """Makes this report on the best round the run's own, in report.json, overlay.png and run.json."""
+        self._save_report(best.plan.layout, best.image, report)
+        roles = report.roles.model_dump(mode="json") if report.roles else {}
+        self.record["score"] = {
+            **roles,
+            "accepted": report.accepted,
+            "mean_iou": report.mean_iou,
+            "scored": report.scored,
+            "reasons": list(report.reasons),
+        }
         self.save()
 
     def save_picture(self, layout: Layout, image: Image, seed: int) -> None:
@@ -181,6 +192,12 @@ class RunFolder:
             warn(f"what was done so far is in {self.path}")
         if defect is not None:
             raise defect from error
+
+    def _save_report(self, layout: Layout, image: Image, report: FidelityReport) -> None:
+        from eval.overlay import draw_overlay
+
+        write_bytes(self.path / "overlay.png", png_bytes(draw_overlay(image, layout, report), {}))
+        write_text(self.path / "report.json", report.to_json() + "\n")
 
     def _round_folder(self, number: int) -> Path:
         return self.path / "rounds" / f"{number:02d}"

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eval.attributes import TINY_PALETTE, Palette
 from eval.report import Detection
+from eval.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from diffusion.layout import Layout
+    from eval.open_vocabulary import OpenVocabularyDetector
 
+DETECTORS = {"owlv2": "google/owlv2-base-patch16-ensemble", "grounding-dino": "IDEA-Research/grounding-dino-base"}
+"""Detectors for any words, by a short name, and where they are on the hub."""
+CLIP = "openai/clip-vit-large-patch14"
+"""The model that GenEval names colours with."""
 BATCH = 16
 """At most so many pictures go through a network at once."""
 
@@ -69,11 +75,48 @@ class DetectorError(Exception):
         self.exit_code = exit_code
 
 
-def load_detector(name: str = "tiny") -> Detector:
-    """The detector of that name, ready to use; DetectorError when there is none or it cannot be loaded."""
-    if name not in DETECTORS:
-        raise DetectorError(f"no detector is called {name!r}; there is: {', '.join(DETECTORS)}", exit_code=2)
-    return DETECTORS[name]()
+def load_detector(name: str = "tiny", *, device: str = "cpu", looks: str = "clip") -> Detector:
+    """The detector of that name, ready to use.
+
+    ``name``: "tiny" is bundled; "owlv2" and "grounding-dino" look for any words, as does any other model of these
+    families, given by its hub id or by the folder that it was saved in. ``looks`` names the colour and texture of what
+    these find: "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code`` (DetectorError,
+    ModelMissing) says what is not there and how to get it.
+    """
+    if name == "tiny":
+        return _Tiny()
+    from eval.hub import is_place, model_folder, model_type
+
+    place = DETECTORS.get(name, name)
+    if not is_place(place):
+        there = ", ".join(["tiny", *DETECTORS])
+        raise DetectorError(
+            f"no detector is called {name!r}; there is: {there}, or the hub id or folder of a model of their families",
+            exit_code=2,
+        )
+    folder = model_folder(place)
+    if (kind := model_type(folder)) not in THRESHOLDS:
+        raise DetectorError(
+            f"{place} holds a model of type {kind!r}; a detector is one of: {', '.join(THRESHOLDS)}", exit_code=4
+        )
+    namer = None if looks == "none" else CLIP if looks == "clip" else looks
+    namer_folder = model_folder(namer) if namer else None
+    from eval.clip_looks import ClipLooks
+
+    clip = ClipLooks(namer, namer_folder, device) if namer and namer_folder else None
+    return _families()[kind](place, folder, device, clip)
+
+
+def _families() -> dict[str, type[OpenVocabularyDetector]]:
+    from eval.grounding_dino import GroundingDino, MMGroundingDino
+    from eval.owl import Owlv2, OwlViT
+
+    return {
+        "owlvit": OwlViT,
+        "owlv2": Owlv2,
+        "grounding-dino": GroundingDino,
+        "mm-grounding-dino": MMGroundingDino,
+    }
 
 
 class _Tiny(Detector):
@@ -102,6 +145,3 @@ class _Tiny(Detector):
         for start in range(0, len(images), BATCH):
             found += self._model.detect_batch(list(images[start : start + BATCH]))
         return found
-
-
-DETECTORS: dict[str, Callable[[], Detector]] = {"tiny": _Tiny}

@@ -15,6 +15,7 @@ from eval.boxes import as_array, pairwise_distance, pairwise_iou, share_inside
 from eval.detectors import Detector, queries_of
 from eval.intervals import bootstrap_ci95
 from eval.matching import assign, compatible, kind_of
+from eval.referee import with_roles
 from eval.report import AttributeVerdict, Detection, FidelityReport, InstanceVerdict
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def check_batch(
     rules = acceptance or Acceptance(confident=detector.confident)
     found = detector.detect_batch(images, [queries_of(layout) for layout in layouts])
     return [
-        judge(layout, detections, detector.name, detector.kinds(), rules, detector.palette())
+        with_roles(judge(layout, detections, detector.name, detector.kinds(), rules, detector.palette()))
         for layout, detections in zip(layouts, found, strict=True)
     ]
 

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from diffusion.layout import Box
 
+Attribute = Literal["colour", "texture", "material"]
+"""``texture`` is a pattern such as striped; ``material`` is what a thing seems made of."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -25,12 +28,13 @@ class Detection(_Record):
     score: Annotated[float, Field(ge=0.0, le=1.0)]
     colour: str | None = None
     texture: str | None = None
+    material: str | None = None
 
 
 class AttributeVerdict(_Record):
     """``ok`` is None when the plan asks for the attribute but the detector cannot judge it (unscored is not wrong)."""
 
-    attribute: Literal["colour", "texture"]
+    attribute: Attribute
     wanted: str
     found: str | None
     ok: bool | None
@@ -63,10 +67,24 @@ class InstanceVerdict(_Record):
     """One line that quotes what was measured, e.g. 'IoU 0.31, at least 0.50 needed'; starts with 'ok' when accepted."""
 
 
+class Roles(_Record):
+    """Which detector checked the picture, and so decided about replanning and which round is best, and which one scored
+    it. The numbers of the check stand here, those of the score in the report."""
+
+    checked_with: str
+    check_accepted: bool
+    check_mean_iou: float | None
+    scored_with: str
+    note: str
+    """One line that names both, and says so when it is one detector."""
+
+
 class FidelityReport(_Record):
     """Image against plan. Every planned instance with an extent that can be judged is scored, missing ones with 0."""
 
     detector: str
+    roles: Roles | None = None
+    """None where detections were judged without a check, such as ones that were made elsewhere."""
     box_convention: Literal["normalised xyxy"] = "normalised xyxy"
     instances: tuple[InstanceVerdict, ...]
     unplanned: tuple[Detection, ...]

@@ -22,7 +22,10 @@ def check(
     image: Annotated[
         Path, typer.Argument(metavar="IMAGE", help="The picture, of the plan's shape.", show_default=False)
     ],
-    detector: options.Detector = "tiny",
+    check_with: options.CheckWith = "tiny",
+    score_with: options.ScoreWith = None,
+    looks: options.Looks = "clip",
+    device: options.Device = "auto",
     overlay: Annotated[
         Path | None,
         typer.Option(
@@ -37,14 +40,18 @@ def check(
     resample: options.Resample = False,
     entry: options.Entry = None,
 ) -> None:
-    """Check a picture against its plan: exit code 0 when it is accepted, 3 when it is not."""
+    """Check a picture against its plan: exit code 0 when it is accepted, 3 when it is not.
+
+    With --score-with the report and the exit code are that detector's, and the report says what the check said.
+    """
+    from agent.checkers import CheckSettings, load_checkers
     from agent.commands.plan_file import read_plan
-    from eval.detectors import load_detector
-    from eval.fidelity import check as check_fidelity
+    from agent.render import pick_device
 
     layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
     picture = open_image(image)
-    report = check_fidelity(layout, picture, load_detector(detector))
+    checkers = load_checkers(CheckSettings(check_with, score_with, looks), pick_device(device))
+    report = checkers.score(layout, picture, checkers.check(layout, picture))
     if overlay is not None:
         from agent.files import write_output
         from agent.run import png_bytes
@@ -97,6 +104,8 @@ def show_report(report: FidelityReport) -> None:
             f"mean IoU {report.mean_iou:.2f}{interval}, recall at 0.5 {report.recall_50:.2f}, over {report.scored} "
             f"planned instances; detector {report.detector}, boxes {report.box_convention}"
         )
+    if report.roles is not None:
+        emit(report.roles.note)
     if report.unjudged:
         emit(f"not judged, for this detector does not know them: {', '.join(report.unjudged)}")
     emit("accepted" if report.accepted else "not accepted:")

@@ -17,11 +17,11 @@ from agent.exits import ExitCode, Stop
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from agent.loop import Event, LoopResult, Planned
+    from agent.checkers import Checkers, CheckSettings
+    from agent.loop import Event, LoopResult, Planned, Round
     from agent.render import Renderer, RenderSettings
     from agent.run import RunFolder
     from diffusion.layout import Layout
-    from eval.detectors import Detector
     from eval.report import FidelityReport
 
 
@@ -37,7 +37,9 @@ def generate(
     llm_timeout: options.LlmTimeout = 120.0,
     cache: options.Cache = True,
     model: options.Model = "tiny",
-    detector: options.Detector = "tiny",
+    check_with: options.CheckWith = "tiny",
+    score_with: options.ScoreWith = None,
+    looks: options.Looks = "clip",
     seed: options.Seed = 0,
     width: options.Width = None,
     height: options.Height = None,
@@ -59,6 +61,7 @@ def generate(
 
     The run's folder holds the best round (image.png, overlay.png, plan.json, report.json), all rounds, and run.json.
     """
+    from agent.checkers import CheckSettings
     from agent.choose import choose_planner
     from agent.loop import run_loop
     from agent.models import native_size
@@ -72,6 +75,7 @@ def generate(
     size = (width or native[0], height or native[1])
     chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
     say(line)
+    checking = CheckSettings(check_with, score_with, looks)
     settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
     record = {
         "command": "generate",
@@ -81,7 +85,7 @@ def generate(
             "planner": planner,
             "llm_model": llm_model,
             "model": model,
-            "detector": detector,
+            **asdict(checking),
             "rounds": rounds,
             "width": size[0],
             "height": size[1],
@@ -91,7 +95,7 @@ def generate(
         "planner": {"name": chosen.name, "chosen": line, "notes": [], "usage": chosen.usage},
     }
     with RunFolder.create(output or default_folder(prompt), record, overwrite=overwrite) as run:
-        story = _Story(run, prompt, model, detector, settings, anyway)
+        story = _Story(run, prompt, model, checking, settings, anyway)
         result = run_loop(
             prompt,
             chosen,
@@ -103,26 +107,27 @@ def generate(
             height=size[1],
             on_event=story.tell,
         )
-        run.finish("done" if result.accepted else "not_accepted")
+        report = story.score(result.best)
+        run.finish("done" if report.accepted else "not_accepted")
     if json:
         emit_json(run.record)
     else:
         if show:
             preview(result.best.image, sys.stderr)
-        _show_result(run, result)
-    raise typer.Exit(ExitCode.DONE if result.accepted else ExitCode.NOT_ACCEPTED)
+        _show_result(run, result, report)
+    raise typer.Exit(ExitCode.DONE if report.accepted else ExitCode.NOT_ACCEPTED)
 
 
 class _Story:
     """What the loop draws and checks with, loaded when the first plan is there, and what it tells as it goes."""
 
     def __init__(
-        self, run: RunFolder, prompt: str, model: str, detector: str, settings: RenderSettings, anyway: bool
+        self, run: RunFolder, prompt: str, model: str, checking: CheckSettings, settings: RenderSettings, anyway: bool
     ) -> None:
         self._run, self._prompt, self._anyway = run, prompt, anyway
-        self._model, self._detector_name, self._settings = model, detector, settings
+        self._model, self._checking, self._settings = model, checking, settings
         self._renderer: Renderer | None = None
-        self._detector: Detector | None = None
+        self._checkers: Checkers | None = None
         self._round = 1
 
     def draw(self, layout: Layout, seed: int) -> Image:
@@ -133,11 +138,17 @@ class _Story:
             return self._renderer.render(layout, seed, on_step)
 
     def check(self, layout: Layout, image: Image) -> FidelityReport:
-        from eval.fidelity import check
-
-        assert self._detector is not None
+        assert self._checkers is not None
         with self._run.timed("check"):
-            return check(layout, image, self._detector)
+            return self._checkers.check(layout, image)
+
+    def score(self, best: Round) -> FidelityReport:
+        """The final report on the best round, which becomes the run's."""
+        assert self._checkers is not None
+        with self._run.timed("score"):
+            report = self._checkers.score(best.plan.layout, best.image, best.report)
+        self._run.save_score(best, report)
+        return report
 
     def tell(self, event: Event) -> None:
         """Keeps the run's folder up to date with the loop, and the person informed."""
@@ -190,12 +201,13 @@ class _Story:
         self._run.record["model_notes"] = lines
 
     def _load(self) -> None:
-        from agent.render import load_renderer
-        from eval.detectors import load_detector
+        from agent.checkers import load_checkers
+        from agent.render import load_renderer, pick_device
 
-        say(f"loading the model {self._model} and the detector {self._detector_name}")
+        detectors = dict.fromkeys(filter(None, (self._checking.check_with, self._checking.score_with)))
+        say(f"loading the model {self._model} and the detector {' and '.join(detectors)}")
         with self._run.timed("load"):
-            self._detector = load_detector(self._detector_name)
+            self._checkers = load_checkers(self._checking, pick_device(self._settings.device))
             self._renderer = load_renderer(self._model, self._settings)
         self._run.record["renderer"] = self._renderer.describe()
 
@@ -205,10 +217,12 @@ def _verdict(report: FidelityReport) -> str:
     return f"{'accepted' if report.accepted else 'not accepted'}{score}"
 
 
-def _show_result(run: RunFolder, result: LoopResult) -> None:
+def _show_result(run: RunFolder, result: LoopResult, report: FidelityReport) -> None:
     best, rounds = result.best, len(run.record["rounds"])
-    emit(f"{_verdict(best.report)} (round {best.number} of {rounds}, detector {best.report.detector})")
-    for reason in best.report.reasons:
+    emit(f"{_verdict(report)} (round {best.number} of {rounds}, detector {report.detector})")
+    if report.roles is not None:
+        emit(report.roles.note)
+    for reason in report.reasons:
         emit(f"  {reason}")
     for what, name in (("picture", "image.png"), ("overlay", "overlay.png"), ("report", "report.json")):
         emit(f"{what:8} {run.path / name}")

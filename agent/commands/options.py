@@ -95,8 +95,37 @@ InstanceMask = Annotated[
         show_default=False,
     ),
 ]
-Detector = Annotated[
-    str, typer.Option("--detector", metavar="NAME", help="tiny is bundled and knows the tiny world's kinds of thing.")
+CHECKING = "Who checks the picture"
+CheckWith = Annotated[
+    str,
+    typer.Option(
+        "--check-with",
+        "--detector",
+        metavar="NAME",
+        rich_help_panel=CHECKING,
+        help="The detector that steers the replanning: tiny (bundled, the tiny world's kinds of thing), owlv2 or "
+        "grounding-dino (any words), or the hub id or folder of such a model.",
+    ),
+]
+ScoreWith = Annotated[
+    str | None,
+    typer.Option(
+        "--score-with",
+        metavar="NAME",
+        rich_help_panel=CHECKING,
+        help="The detector that scores the picture in the end; the one that checks when not given.",
+        show_default=False,
+    ),
+]
+Looks = Annotated[
+    str,
+    typer.Option(
+        "--looks",
+        metavar="clip|none|NAME",
+        rich_help_panel=CHECKING,
+        help="What names the colour and texture of what a detector for any words finds: CLIP, nothing, or another CLIP "
+        "by hub id or folder.",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that DIR holds.")]
 Show = Annotated[bool, typer.Option("--show/--no-show", help="Preview the picture where the terminal can.")]

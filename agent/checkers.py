@@ -1,0 +1,54 @@
+"""Who looks at the pictures of a run: the judge, whose reports steer the replanning, and the referee, who scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.console import quiet_transformers
+from eval.detectors import Detector, load_detector
+from eval.fidelity import check
+from eval.referee import with_roles
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from diffusion.layout import Layout
+    from eval.report import FidelityReport
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """Detectors by name, as ``load_detector`` takes them; ``score_with`` None is the one of ``check_with``."""
+
+    check_with: str = "tiny"
+    score_with: str | None = None
+    looks: str = "clip"
+
+
+@dataclass(frozen=True)
+class Checkers:
+    """Loaded detectors; the referee may be the judge."""
+
+    judge: Detector
+    referee: Detector
+
+    def check(self, layout: Layout, image: Image) -> FidelityReport:
+        """What the judge says of a picture."""
+        return check(layout, image, self.judge)
+
+    def score(self, layout: Layout, image: Image, checked: FidelityReport) -> FidelityReport:
+        """What the referee says of a picture that the judge has checked."""
+        if self.referee.name == self.judge.name:
+            return checked
+        return with_roles(checked, check(layout, image, self.referee))
+
+
+def load_checkers(settings: CheckSettings, device: str = "cpu") -> Checkers:
+    """Both detectors, ready to use; an error with an ``exit_code`` says what is not there and how to get it."""
+    if {settings.check_with, settings.score_with} - {"tiny", None}:
+        quiet_transformers()
+    judge = load_detector(settings.check_with, device=device, looks=settings.looks)
+    if settings.score_with in (None, settings.check_with):
+        return Checkers(judge, judge)
+    return Checkers(judge, load_detector(settings.score_with, device=device, looks=settings.looks))
