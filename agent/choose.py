@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from agent.endpoint import setting
 from agent.llm import LLMPlanner
 from agent.llm_cache import default_cache
-from agent.planner import Planner, PlannerError
+from agent.planner import PlannerError, Reviser
 
 PLANNERS = ("auto", "offline", "openai")
 
@@ -21,7 +21,7 @@ def choose_planner(
     timeout: float = 120.0,
     cached: bool = True,
     environ: Mapping[str, str] | None = None,
-) -> tuple[Planner, str]:
+) -> tuple[Reviser, str]:
     """The planner, and one line that says which it is and why.
 
     "auto" takes the LLM when ``base_url``, OPENAI_BASE_URL or OPENAI_API_KEY is given, else the offline planner.

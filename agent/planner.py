@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,4 +51,12 @@ class Planner(Protocol):
 
     def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
         """A corrected plan: instance ids are kept, instances the report accepts stay where they are."""
+        ...
+
+
+class Reviser(Planner, Protocol):
+    """A planner that can also correct a plan before anything was drawn from it."""
+
+    def revise(self, prompt: str, layout: Layout, remarks: Sequence[str], *, seed: int) -> Plan:
+        """A plan corrected after remarks on it, a line each; positions in them are shares of the canvas."""
         ...

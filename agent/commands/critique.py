@@ -83,7 +83,7 @@ def _show(found: list[tuple[str, tuple[Finding, ...]]]) -> None:
         table.add_row(code, str(counts["findings"]), str(counts["plans"]), CODES[code])  # type: ignore[index]
     results().print(table)
     total, clean = sum(len(findings) for _, findings in found), sum(not findings for _, findings in found)
-    emit(f"{total} findings in {len(found)} plans; {clean} of {len(found)} plans without any")
+    emit(f"findings: {total}; plans without any: {clean} of {len(found)}")
 
 
 def _summary(found: list[tuple[str, tuple[Finding, ...]]]) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from agent.checkers import Checkers, CheckSettings
+    from agent.criticised import Revision
     from agent.loop import Event, LoopResult, Planned, Round
     from agent.render import Renderer, RenderSettings
     from agent.run import RunFolder
@@ -63,6 +64,7 @@ def generate(
     """
     from agent.checkers import CheckSettings
     from agent.choose import choose_planner
+    from agent.criticised import CriticisedPlanner
     from agent.loop import run_loop
     from agent.models import native_size
     from agent.render import RenderSettings
@@ -98,7 +100,7 @@ def generate(
         story = _Story(run, prompt, model, checking, settings, anyway)
         result = run_loop(
             prompt,
-            chosen,
+            CriticisedPlanner(chosen, story.tell_critique),
             story.draw,
             story.check,
             rounds=rounds,
@@ -167,6 +169,16 @@ class _Story:
         elif isinstance(event, Discarded):
             self._run.save_discarded(event)
             say(f"round {event.number}: not drawn: {event.reason}")
+
+    def tell_critique(self, revision: Revision) -> None:
+        """What the critic found in the first plan, and whether the planner could do better."""
+        self._run.record["critique"] = revision.to_dict()
+        found = revision.critique.findings
+        if found:
+            outcome = f"revised, {len(revision.remaining)} left" if revision.revised else revision.reason
+            say(f"the critic finds {len(found)} fault{'' if len(found) == 1 else 's'} in the plan: {outcome}")
+        for finding in revision.remaining:
+            note(f"{finding.code}: {finding.message}")
 
     def _planned(self, event: Planned) -> None:
         self._round = event.number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from agent.exits import ExitCode, Stop
 from agent.files import write_output
 
 if TYPE_CHECKING:
+    from agent.critic import Finding
     from agent.planner import Plan, Planner
     from diffusion.layout import Layout
 
@@ -32,6 +33,9 @@ def plan(
     llm_model: options.LlmModel = None,
     llm_timeout: options.LlmTimeout = 120.0,
     cache: options.Cache = True,
+    critique: Annotated[
+        bool, typer.Option("--critique", help="Also say what the critic finds; in JSON under the key critique.")
+    ] = False,
     seed: options.Seed = 0,
     model: options.Model = "tiny",
     width: options.Width = None,
@@ -42,6 +46,9 @@ def plan(
 
     With --file, a line that cannot be planned becomes "plan": null with its error, the others go on, and the exit code
     is 2 (4 when the planner's service is unavailable). Blank lines hold no prompt: they are counted and passed over.
+
+    With --critique --json the findings stand under "critique" beside the plan's own keys, or beside "plan" with --file.
+    What -o writes for a single prompt is the plan alone, which is what `render` takes.
     """
     from agent.choose import choose_planner
     from agent.models import native_size
@@ -59,13 +66,18 @@ def plan(
         _show_notes(made)
         if output is not None:
             write_output(output, (made.layout.to_json() + "\n").encode())
-        emit_json(made.layout.to_dict()) if json else show_layout(made.layout)
+        findings = _findings(prompt, made.layout) if critique else ()
+        if json:
+            emit_json({**made.layout.to_dict(), **_as_json(findings, critique)})
+        else:
+            show_layout(made.layout)
+            _show_findings(findings, critique)
     elif file is not None:
-        raise typer.Exit(_plan_lines(file, chosen, size, seed, output, json))
+        raise typer.Exit(_plan_lines(file, chosen, size, seed, output, json, critique))
 
 
 def _plan_lines(
-    file: Path, planner: Planner, size: tuple[int, int], seed: int, output: Path | None, json: bool
+    file: Path, planner: Planner, size: tuple[int, int], seed: int, output: Path | None, json: bool, critique: bool
 ) -> ExitCode:
     from agent.planner import PlannerError
     from agent.scene_text import check_prompt, read_prompt_lines
@@ -77,16 +89,23 @@ def _plan_lines(
     failures: list[int] = []
     for number, prompt in prompts.lines:
         record: dict[str, object]
+        findings: tuple[Finding, ...] = ()
         try:
             made = planner.plan(check_prompt(prompt), width=size[0], height=size[1], seed=seed)
+            findings = _findings(prompt, made.layout) if critique else ()
             record = {"prompt": prompt, "plan": made.layout.to_dict(), "notes": list(made.notes)}
+            record |= _as_json(findings, critique)
             line = f"{number}: {len(made.layout.instances)} objects: {prompt}"
         except (PlannerError, Stop) as error:
             failures.append(error.exit_code)
             record = {"prompt": prompt, "plan": None, "error": str(error)}
             line = f"{number}: failed: {error}"
             warn(f"{prompts.source}: line {number}: {error}")
-        emit_json(record, indent=None) if json else emit(line)
+        if json:
+            emit_json(record, indent=None)
+        else:
+            emit(line)
+            _show_findings(findings, critique and record["plan"] is not None)
         written.append(json_format.dumps(record, ensure_ascii=False) + "\n")
     if output is not None:
         write_output(output, "".join(written).encode())
@@ -94,6 +113,25 @@ def _plan_lines(
         return ExitCode.DONE
     warn(f"{len(failures)} of {len(prompts.lines)} prompts failed")
     return ExitCode(max(failures))
+
+
+def _findings(prompt: str, layout: Layout) -> tuple[Finding, ...]:
+    from agent.critic import critique
+
+    said = critique(prompt, layout)
+    for line in said.notes:
+        note(line)
+    return said.findings
+
+
+def _as_json(findings: tuple[Finding, ...], wanted: bool) -> dict[str, Any]:
+    return {"critique": [finding.to_dict() for finding in findings]} if wanted else {}
+
+
+def _show_findings(findings: tuple[Finding, ...], wanted: bool) -> None:
+    if wanted:
+        for line in [f"{finding.code}: {finding.message}" for finding in findings] or ["the critic finds nothing"]:
+            emit(f"  {line}")
 
 
 def show_layout(layout: Layout) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
 
 from agent.critic.finding import Finding
@@ -30,7 +30,7 @@ _GRID = 24
 
 def drawing_findings(reading: Reading) -> Iterator[Finding]:
     """Findings of the codes hidden, too_small, merging and cut_off."""
-    yield from _too_small(reading.subjects)
+    yield from _too_small(reading)
     for subject in reading.subjects:
         yield from _hidden(reading, subject)
         yield from _cut_off(subject)
@@ -38,17 +38,18 @@ def drawing_findings(reading: Reading) -> Iterator[Finding]:
         yield from _merging(reading, first, second)
 
 
-def _too_small(subjects: Iterable[Subject]) -> Iterator[Finding]:
+def _too_small(reading: Reading) -> Iterator[Finding]:
     """One finding for all: they are rarely one thing's fault, but that of a crowded plan."""
     least = LEAST_CELLS * LATENT_CELL
-    small = [subject for subject in subjects if min(subject.width, subject.height) < least]
+    small = [subject for subject in reading.subjects if min(subject.width, subject.height) < least]
     if not small:
         return
     listed = ", ".join(f"{subject.id} ({subject.width:.0f} x {subject.height:.0f} pixels)" for subject in small)
     yield Finding(
         "too_small",
         tuple(subject.id for subject in small),
-        f"too small to be drawn: {listed}: give every box at least {least:.0f} pixels a side, or plan fewer things",
+        f"too small to be drawn: {listed}: give every box at least {least:.0f} pixels a side "
+        f"({least / reading.layout.width:.3f} wide, {least / reading.layout.height:.3f} high), or plan fewer things",
         {"least_pixels": least, "pixels": min(min(subject.width, subject.height) for subject in small)},
     )
 

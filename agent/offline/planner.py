@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from agent.offline.naming import caption_of, instance_ids
 from agent.offline.parse import parse
 from agent.offline.place import place
@@ -9,6 +12,9 @@ from agent.offline.tokens import clean
 from agent.planner import Plan
 from diffusion.layout import Instance, Layout
 from eval.report import FidelityReport
+
+REVISIONS = 6
+"""How often a plan that the critic objects to is placed anew."""
 
 
 class OfflinePlanner:
@@ -45,6 +51,17 @@ class OfflinePlanner:
         if not instances:
             notes.append("no single thing is asked for: the plan is its background alone")
         return Plan(layout, tuple(dict.fromkeys(notes)))
+
+    def revise(self, prompt: str, layout: Layout, remarks: Sequence[str], *, seed: int) -> Plan:
+        """The things placed anew, a few times over: the plan of which the critic has least to say, with the remarks."""
+        from agent.critic import critique
+
+        plans = [
+            self.plan(prompt, width=layout.width, height=layout.height, seed=seed * 1000 + attempt)
+            for attempt in range(1, REVISIONS + 1)
+        ]
+        best = min(plans, key=lambda plan: len(critique(prompt, plan.layout).findings))
+        return replace(best, notes=(*best.notes, *(f"placed anew: {remark}" for remark in remarks)))
 
     def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
         """A corrected plan that quotes the report; accepted instances stay where they are."""

@@ -52,6 +52,7 @@ def test_standard_output_is_the_summary_that_run_json_holds(run):
     assert record["state"] == ("done" if result.returncode == 0 else "not_accepted")
     assert record["timings"]["total"] >= record["timings"]["render"] > 0
     assert record["renderer"]["device"]
+    assert record["critique"]["findings"] == record["critique"]["remaining"] == []
     for name, file in record["files"].items():
         assert file["sha256"] == sha256(folder / name)
 
