@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import logging
 from diffusers.utils.torch_utils import randn_tensor
 from torch.nn import functional
@@ -38,8 +39,8 @@ InstanceMask = bool | Literal["nearest"]
 Condition = tuple[torch.Tensor, InstanceTokens]
 
 
-class InstanceDiffusionPipeline(DiffusionPipeline):
-    """Draws Layouts with InstanceDiffusion.
+class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
+    """Draws Layouts with InstanceDiffusion. LoRA weights for SD 1.x fit it; loading them needs peft.
 
     defaults: the settings that this model is drawn with unless the call says otherwise (keys of PUBLISHED_DEFAULTS);
     size is the side in pixels that it was trained at.
@@ -58,6 +59,11 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         defaults: dict[str, Any] | None = None,
     ):
         super().__init__()
+        if not hasattr(unet, "encode_instances"):
+            raise ValueError(
+                f"the UNet is a {type(unet).__name__}, which cannot place instances; "
+                "diffusion.checkpoints.load_pipeline reads the port on the hub and the published checkpoint"
+            )
         self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
         self.register_to_config(defaults={**PUBLISHED_DEFAULTS, **(defaults or {})})
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.cell)
@@ -264,6 +270,8 @@ class InstanceDiffusionPipeline(DiffusionPipeline):
         latents: torch.Tensor | None,
     ) -> torch.Tensor:
         shape = (count, self.unet.config.in_channels, height, width)
+        if isinstance(generator, Sequence) and len(generator) != count:
+            raise ValueError(f"{len(generator)} generators for {count} pictures; give one for all, or one each")
         if latents is None:
             drawn = randn_tensor(shape, generator=list(generator) if isinstance(generator, Sequence) else generator)
             return drawn.to(self._execution_device)

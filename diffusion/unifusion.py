@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from diffusion.convnext import ConvNeXt
@@ -132,6 +133,7 @@ class UniFusion(nn.Module):
         """The hook that diffusers' UNet calls at every step: tokens do not depend on the step, so they come encoded."""
         return objs
 
+    @apply_forward_hook
     def encode(self, g: Grounding) -> torch.Tensor:
         """(B, 4 N + map_tokens, out_dim), every slot as the network was trained: nothing skipped, nulls included."""
         dtype = self.null_positive_feature.dtype

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import EulerAncestralDiscreteScheduler
+from diffusers import EulerAncestralDiscreteScheduler, UNet2DConditionModel
 
 from diffusion.checkpoints import load_pipeline
 from diffusion.layout import Layout, LayoutError, Mask, Point, RunLength, Scribble
@@ -68,6 +68,32 @@ def test_several_pictures_of_a_layout(pipeline):
     first, second = latents(pipeline, ONE, start, num_images_per_prompt=2)
     assert close(first[None], latents(pipeline, ONE, start[:1]))
     assert close(second[None], latents(pipeline, ONE, start[1:]))
+
+
+def test_as_many_generators_as_pictures(pipeline):
+    with pytest.raises(ValueError, match="3 generators for 2 pictures"):
+        pipeline([ONE, TWO], generator=[torch.Generator() for _ in range(3)])
+
+
+def test_a_seeds_noise_is_the_same_whatever_the_networks_type():
+    """Drawn on the CPU in float32, before any device or type comes in."""
+    first = []
+
+    def keep(pipe, entry, timestep, tensors):
+        first.append(tensors["latents"])
+        return {}
+
+    for dtype in (torch.float32, torch.bfloat16):
+        model = small_pipeline().to(dtype)
+        model(ONE, generator=torch.Generator().manual_seed(5), alpha=0.0, mis=0.0, callback_on_step_end=keep)
+    exact, rounded = first[0], first[len(first) // 2]
+    assert (rounded - exact).norm() / exact.norm() < 2e-2
+
+
+def test_a_stock_unet_is_refused(pipeline):
+    components = {**pipeline.components, "unet": UNet2DConditionModel(block_out_channels=(32,) * 4)}
+    with pytest.raises(ValueError, match="UNet2DConditionModel, which cannot place instances"):
+        InstanceDiffusionPipeline(**components)
 
 
 def test_noise_of_another_shape_is_refused(pipeline):
@@ -254,6 +280,14 @@ def test_a_canvas_that_is_no_multiple_of_a_cell(pipeline):
 def test_canvases_of_different_sizes_in_one_call(pipeline):
     with pytest.raises(LayoutError, match="one size"):
         latents(pipeline, [ONE, plan(thing(0), side=2 * SIDE)])
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (40, 72)])
+def test_canvases_beyond_the_trained_size(pipeline, width: int, height: int):
+    """Also such whose latent's sides are no multiple of what the UNet halves, with the instance mask."""
+    layout = Layout(version=1, caption="a red ball", width=width, height=height, instances=TWO.instances)
+    drawn = pipeline([layout, layout], num_images_per_prompt=2, instance_mask=True).images
+    assert [image.size for image in drawn] == [(width, height)] * 4
 
 
 def test_pictures_have_the_canvas_size(pipeline):
