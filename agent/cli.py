@@ -9,7 +9,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from agent.commands import bench, cache, check, convert, critique, generate, models, plan, render, schema, score
+from agent.commands import (
+    bench,
+    cache,
+    check,
+    convert,
+    critique,
+    generate,
+    iterate,
+    models,
+    plan,
+    render,
+    schema,
+    score,
+)
 from agent.exits import DEBUG_VARIABLE, EXIT_CODES, flush_standard_output, guarded
 
 
@@ -48,6 +61,7 @@ for command in (
     plan.plan,
     critique.critique,
     render.render,
+    iterate.iterate,
     check.check,
     score.score,
     schema.schema,

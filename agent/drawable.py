@@ -42,6 +42,26 @@ def tiny_gaps(layout: Layout) -> Gaps:
     return Gaps(tuple(objects), tuple(words), None if known else background)
 
 
+def surprises(layout: Layout, model: str) -> list[str]:
+    """What a person should know before a plan is drawn as it is: another canvas, and words new to the bundled model."""
+    from agent.models import native_size
+
+    lines, native = [], native_size(model)
+    if (layout.width, layout.height) != native:
+        lines.append(
+            f"the plan's canvas is {layout.width} x {layout.height} pixels; "
+            f"the model {model} was trained at {native[0]} x {native[1]}"
+        )
+    if model == "tiny":
+        gaps = tiny_gaps(layout)
+        lines += [
+            f"{instance.id}: the bundled model was never trained on {instance.caption!r}: --model sd15 draws it"
+            for instance in gaps.objects
+        ]
+        lines += gaps.notes()
+    return lines
+
+
 def refusal(gaps: Gaps, command: str) -> str:
     """Why ``generate`` stops before drawing, and which command draws these objects."""
     names = "\n".join(f"{instance.id}: {instance.caption}" for instance in gaps.objects)

@@ -73,21 +73,27 @@ class Renderer:
         on_step: OnStep | None = None,
         *,
         rows: int | None = None,
+        hold: bool = False,
     ) -> list[Image]:
         """Pictures of several layouts of one size, each from its own seed, drawn together.
 
+        hold: what an edit from one layout to the next leaves alone stays as in the picture before (see
+        ``diffusion.iterative.keep_unchanged``).
         rows: of every UNet pass, the last one filled up; a picture then does not depend on which others share the call
         (see ``full_passes`` of the pipeline). Without it passes are as large as the work, which is faster for one.
         """
         import torch
 
+        from diffusion.iterative import keep_unchanged
+
         settings = self._settings
+        held = keep_unchanged(layouts) if hold else None
         steps = settings.steps or self._pipeline.config.defaults["num_inference_steps"]
 
         def after_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if on_step is not None:
                 on_step(min(step + 1, steps), steps)
-            return tensors
+            return tensors if held is None else held(pipeline, step, timestep, tensors)
 
         return self._pipeline(
             list(layouts),

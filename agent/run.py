@@ -109,7 +109,7 @@ class RunFolder:
         report, layout = drawn.report, drawn.plan.layout
         folder = self._round_folder(drawn.number)
         self.save_plan(layout, folder)
-        write_bytes(folder / "image.png", png_bytes(drawn.image, self._picture_text(layout, drawn.seed)))
+        self.save_picture(layout, drawn.image, drawn.seed, folder)
         write_text(folder / "report.json", report.to_json() + "\n")
         self._add_round(
             drawn.number,
@@ -122,6 +122,13 @@ class RunFolder:
             notes=list(drawn.plan.notes),
             seconds={phase: round(seconds, 3) for phase, seconds in asdict(drawn.timings).items()},
         )
+
+    def save_unchecked(self, number: int, layout: Layout, image: Image, seed: int, **entry: Any) -> None:
+        """Writes ``rounds/NN`` of a run whose pictures are not checked, and its entry in run.json."""
+        folder = self._round_folder(number)
+        self.save_plan(layout, folder)
+        self.save_picture(layout, image, seed, folder)
+        self._add_round(number, drawn=True, seed=seed, **entry)
 
     def save_discarded(self, discarded: Discarded) -> None:
         """Writes the plan of a round that was not drawn, if there is one, and the round's entry in run.json."""
@@ -151,8 +158,8 @@ class RunFolder:
         }
         self.save()
 
-    def save_picture(self, layout: Layout, image: Image, seed: int) -> None:
-        write_bytes(self.path / "image.png", png_bytes(image, self._picture_text(layout, seed)))
+    def save_picture(self, layout: Layout, image: Image, seed: int, folder: Path | None = None) -> None:
+        write_bytes((folder or self.path) / "image.png", png_bytes(image, self._picture_text(layout, seed)))
 
     def finish(self, state: State, message: str | None = None) -> None:
         """Writes the final run.json, with the hash of every file of the run."""

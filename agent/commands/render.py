@@ -39,26 +39,15 @@ def render(
 ) -> None:
     """Draw a plan: DIR gets plan.json, image.png and run.json. Nothing is checked here: see `check` and `generate`."""
     from agent.commands.plan_file import read_plan
-    from agent.drawable import tiny_gaps
-    from agent.models import native_size
+    from agent.drawable import surprises
     from agent.progress import step_bar
     from agent.render import RenderSettings, load_renderer
     from agent.run import RunFolder
     from agent.show import preview
 
     layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
-    native = native_size(model)
-    if (layout.width, layout.height) != native:
-        note(
-            f"the plan's canvas is {layout.width} x {layout.height} pixels; "
-            f"the model {model} was trained at {native[0]} x {native[1]}"
-        )
-    if model == "tiny":
-        gaps = tiny_gaps(layout)
-        for instance in gaps.objects:
-            note(f"{instance.id}: the bundled model was never trained on {instance.caption!r}: --model sd15 draws it")
-        for line in gaps.notes():
-            note(line)
+    for line in surprises(layout, model):
+        note(line)
     settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
     record = {
         "command": "render",
