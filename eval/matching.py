@@ -58,6 +58,21 @@ def compatible(categories: Sequence[str], labels: Sequence[str], kinds: frozense
     return np.array(rows, dtype=bool).reshape(len(planned), len(found))
 
 
+class KindNames:
+    """One name for all spellings of a kind: the detector's own, or the first of the nouns that are the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, category: str, kinds: frozenset[str] | None) -> str | None:
+        """The name of a category's kind; None when the detector knows no such kind."""
+        kind = kind_of(category, kinds)
+        if kind is None or kind in self._known:
+            return kind and self._known[kind]
+        self._known[kind] = next((name for name in self._known.values() if same_noun(name, kind)), kind)
+        return self._known[kind]
+
+
 def same_noun(a: str, b: str) -> bool:
     """Whether two nouns are the same but for case, spacing and number, as "Dining table" and "dining tables" are."""
     return _same(*sorted((_normal(a), _normal(b))))

@@ -15,7 +15,7 @@ from eval.attributes import wanted_attributes
 from eval.boxes import pairwise_iou
 from eval.intervals import clustered_ci95
 from eval.judged import Judged
-from eval.matching import compatible, kind_of, same_noun
+from eval.matching import KindNames, compatible
 from eval.report import InstanceVerdict
 
 INSTANCES = "planned instances"
@@ -115,7 +115,7 @@ def breakdown(pictures: Sequence[Judged]) -> dict[str, dict[str, dict[str, Estim
 
 def things(pictures: Sequence[Judged]) -> list[Thing]:
     """The planned instances of all pictures that can be scored."""
-    names = _KindNames()
+    names = KindNames()
     return [thing for index, picture in enumerate(pictures) for thing in _things(index, picture, names)]
 
 
@@ -126,21 +126,7 @@ def estimate(per_picture: Iterable[Sequence[float]], unit: str) -> Estimate:
     return Estimate(float(np.mean(values)) if values else None, clustered_ci95(clusters), len(values), unit)
 
 
-class _KindNames:
-    """One name for all spellings of a kind: the detector's own, or the first of the nouns that are the same."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def of(self, category: str, kinds: frozenset[str] | None) -> str | None:
-        kind = kind_of(category, kinds)
-        if kind is None or kind in self._known:
-            return kind and self._known[kind]
-        self._known[kind] = next((name for name in self._known.values() if same_noun(name, kind)), kind)
-        return self._known[kind]
-
-
-def _things(index: int, picture: Judged, names: _KindNames) -> list[Thing]:
+def _things(index: int, picture: Judged, names: KindNames) -> list[Thing]:
     planned = [(verdict, verdict.planned) for verdict in picture.report.instances if verdict.planned is not None]
     boxes = [box.xyxy() for _, box in planned]
     overlaps = pairwise_iou(boxes, boxes)
@@ -188,7 +174,7 @@ def attribute_values(
 
 def count_values(picture: Judged) -> list[float]:
     """For each kind of the plan that can be found, whether the picture has as many as planned."""
-    names = _KindNames()
+    names = KindNames()
     kinds = [names.of(instance.category, picture.kinds) for instance in picture.layout]
     planned = Counter(kind for kind in kinds if kind is not None)
     same = compatible(list(planned), [detection.label for detection in picture.detections], picture.kinds)
