@@ -7,12 +7,14 @@ centre of its full box, hidden parts included, and the box is regressed from the
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -43,6 +45,8 @@ class DetectorConfig:
     kinds: tuple[str, ...] = tuple(KINDS)
     colours: tuple[str, ...] = tuple(COLOURS)
     textures: tuple[str, ...] = tuple(TEXTURES)
+    masks: bool = False
+    """Whether there is a head that tells which pixels belong to which thing."""
 
 
 class Maps(NamedTuple):
@@ -56,6 +60,9 @@ class Maps(NamedTuple):
     """(B, colours, H, W) logits."""
     textures: Tensor
     """(B, textures, H, W) logits."""
+    owners: Tensor | None = None
+    """(B, 3, 2 H, 2 W): the logit that a thing is seen here, and from here to the centre of its full box, x and y in
+    shares of the picture (Panoptic-DeepLab, Cheng et al., 2020); None without a head for masks."""
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -98,18 +105,25 @@ class TinyDetectorNet(nn.Module):
         self.kinds = nn.Conv2d(fine, len(config.kinds), 1)
         self.sides = nn.Conv2d(fine, 4, 1)
         self.looks = nn.Conv2d(fine, len(config.colours) + len(config.textures), 1)
+        if config.masks:
+            self.near = _convolution(fine + 32, 32)
+            self.owners = nn.Conv2d(32, 3, 1)
         nn.init.constant_(self.kinds.bias, -4.6)  # type: ignore[arg-type]
         nn.init.constant_(self.sides.bias, -2.0)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> Maps:
-        fine = self.fine(self.stem(pixels))
+        finest = self.stem[0](pixels)
+        fine = self.fine(self.stem[1](finest))
         middle = self.middle(fine)
         coarse = self.coarse(middle)
         middle = self.join_middle(middle + F.interpolate(self.coarse_to_middle(coarse), scale_factor=2.0))
         fine = self.join_fine(fine + F.interpolate(self.middle_to_fine(middle), scale_factor=2.0))
         what, where = self.what(fine), self.where(fine)
         colours, textures = self.looks(what).float().split([len(self.config.colours), len(self.config.textures)], dim=1)
-        return Maps(self.kinds(what).float(), self.sides(where).float().exp(), colours, textures)
+        owners = None
+        if self.config.masks:
+            owners = self.owners(self.near(torch.cat([F.interpolate(where, scale_factor=2.0), finest], dim=1))).float()
+        return Maps(self.kinds(what).float(), self.sides(where).float().exp(), colours, textures, owners)
 
 
 class TinyDetector:
@@ -126,7 +140,8 @@ class TinyDetector:
         config_file, weights_file = directory / "config.json", directory / "model.safetensors"
         try:
             fields = json.loads(config_file.read_text())
-            net = TinyDetectorNet(DetectorConfig(**{key: tuple(value) for key, value in fields.items()}))
+            options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            net = TinyDetectorNet(DetectorConfig(**options))
         except (TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{config_file}: not a detector's configuration: {error}") from error
         try:
@@ -152,7 +167,15 @@ class TinyDetector:
         """``detect`` for several pictures at once."""
         with torch.inference_mode():
             maps = self.net(torch.stack([to_pixels(image) for image in images]))
-        return [self._read(Maps(*(field[i] for field in maps)), threshold) for i in range(len(images))]
+        return [self._read(_of_picture(maps, i), threshold) for i in range(len(images))]
+
+    def masks(self, image: Image.Image, detections: Sequence[Detection]) -> list[NDArray[np.bool_]]:
+        """(128, 128) each: the pixels where a detection is what one sees. ValueError without a head for masks."""
+        with torch.inference_mode():
+            owners = self.net(to_pixels(image)[None]).owners
+        if owners is None:
+            raise ValueError("this detector has no head for masks")
+        return group_pixels(owners, detections)
 
     def _read(self, maps: Maps, threshold: float) -> list[Detection]:
         """The peaks of one picture's maps (without the batch dimension)."""
@@ -176,6 +199,29 @@ class TinyDetector:
                 )
             )
         return found
+
+
+def _of_picture(maps: Maps, index: int) -> Maps:
+    fields = {name: field[index] for name, field in maps._asdict().items() if field is not None}
+    return Maps(**fields)
+
+
+def group_pixels(owners: Tensor, detections: Sequence[Detection]) -> list[NDArray[np.bool_]]:
+    """(128, 128) masks from ``Maps.owners`` of one picture.
+
+    Each pixel that shows a thing goes to the detection whose centre, in shares of its box, it points at best; those
+    that point at none stay out.
+    """
+    if not detections:
+        return []
+    seen, x, y = F.interpolate(owners, size=(SIDE, SIDE), mode="bilinear")[0]
+    centre = (torch.arange(SIDE) + 0.5) / SIDE
+    boxes = torch.tensor([d.box.xyxy() for d in detections])[:, :, None, None]
+    middle, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    pointed = torch.stack([x + centre[None], y + centre[:, None]])
+    away = ((pointed - middle) / size).square().sum(dim=1)
+    nearest = away.argmin(dim=0)
+    return [((seen > 0) & (nearest == i) & (away[i] < 0.25)).numpy() for i in range(len(detections))]
 
 
 def to_pixels(image: Image.Image) -> Tensor:

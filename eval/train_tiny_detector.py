@@ -11,7 +11,7 @@ import argparse
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ Targets = dict[str, Tensor]
 class Examples(IterableDataset[tuple[Tensor, Targets]]):
     """An endless stream of scenes of consecutive seeds; ``start`` counts the scenes already seen."""
 
-    def __init__(self, config: DetectorConfig, start: int) -> None:
+    def __init__(self, config: DetectorConfig, first_seed: int, start: int) -> None:
         self.config = config
+        self.first_seed = first_seed
         self.start = start
 
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
@@ -46,18 +47,21 @@ class Examples(IterableDataset[tuple[Tensor, Targets]]):
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         index = self.start + first
         while True:
-            rng = np.random.default_rng([FIRST_TRAINING_SEED, index])
-            scene = sample_scene(FIRST_TRAINING_SEED + index, "any")
-            image, boxes = _cropped(scene, rng)
-            yield to_pixels(_degraded(image, rng)), targets(scene, boxes, self.config)
+            rng = np.random.default_rng([self.first_seed, index])
+            scene = sample_scene(self.first_seed + index, "any")
+            image, owners, boxes = _cropped(scene, rng)
+            yield to_pixels(_degraded(image, rng)), targets(scene, boxes, owners, self.config)
             index += step
 
 
-def targets(scene: Scene, boxes: NDArray[np.float64], config: DetectorConfig) -> Targets:
+def targets(scene: Scene, boxes: NDArray[np.float64], owners: NDArray[np.uint8], config: DetectorConfig) -> Targets:
     """The maps to learn for a scene whose things have these (N, 4) normalised xyxy boxes.
+
+    ``owners`` (H, W): which thing each pixel shows, counted from 1; 0 is the background.
 
     ``heat`` (kinds, H, W): Gaussians around the centres, 1 at them. ``box`` (4, H, W) normalised xyxy, ``colour``,
     ``texture`` (H, W) indices and ``weight`` (H, W): the 3 x 3 cells around a centre, nearer things over farther ones.
+    ``owners`` (3, 2 H, 2 W): whether a thing is seen, and from there to the centre of its box in shares of the picture.
     """
     heat = torch.zeros(len(config.kinds), GRID, GRID)
     box = torch.zeros(4, GRID, GRID)
@@ -85,7 +89,14 @@ def targets(scene: Scene, boxes: NDArray[np.float64], config: DetectorConfig) ->
             colour[y, x] = config.colours.index(thing.colour)
             texture[y, x] = config.textures.index(thing.texture)
             weight[y, x] = 1.0 if exact else 0.3
-    return {"heat": heat, "box": box, "colour": colour, "texture": texture, "weight": weight}
+    return {
+        "heat": heat,
+        "box": box,
+        "colour": colour,
+        "texture": texture,
+        "weight": weight,
+        "owners": torch.from_numpy(_to_centres(owners, boxes)),
+    }
 
 
 def loss(maps: Maps, wanted: Targets) -> dict[str, Tensor]:
@@ -106,12 +117,18 @@ def loss(maps: Maps, wanted: Targets) -> dict[str, Tensor]:
     def look(logits: Tensor, true: Tensor) -> Tensor:
         return 0.5 * (near * F.cross_entropy(logits.movedim(1, -1)[at], true[at], reduction="none")).sum()
 
-    return {
+    parts = {
         "kind": -found.sum() / number,
         "box": (near * (2 * (1 - giou(boxes, true)) + 4 * (boxes - true).abs().sum(dim=-1))).sum(),
         "colour": look(maps.colours, wanted["colour"]),
         "texture": look(maps.textures, wanted["texture"]),
     }
+    if maps.owners is not None:
+        seen = wanted["owners"][:, 0]
+        off = (maps.owners[:, 1:] - wanted["owners"][:, 1:]).abs().sum(dim=1)
+        parts["seen"] = F.binary_cross_entropy_with_logits(maps.owners[:, 0], seen)
+        parts["owner"] = 4 * (off * seen).sum() / seen.sum().clamp(min=1)
+    return parts
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
@@ -122,13 +139,12 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     return shared / union - (hull - union) / hull
 
 
-def train(
-    out: Path, steps: int, batch: int, peak_lr: float, device: torch.device, vae: Path | None, workers: int
-) -> None:
-    """Train up to ``steps`` steps in all, from DIR/checkpoint.pt where there is one; cosine learning rate."""
+def train(options: argparse.Namespace, device: torch.device) -> None:
+    """Train up to ``options.steps`` steps in all, from OUT/checkpoint.pt where there is one; cosine learning rate."""
+    out, steps, batch, peak_lr = options.out, options.steps, options.batch, options.lr
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    config = DetectorConfig()
+    torch.manual_seed(options.seed)
+    config = DetectorConfig(masks=options.masks)
     net = TinyDetectorNet(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.995), use_buffers=False)
     optimizer = torch.optim.AdamW(net.parameters(), lr=peak_lr, weight_decay=0.02)
@@ -149,10 +165,12 @@ def train(
         exported.load_state_dict(average.module.state_dict())
         TinyDetector(exported).save(out / "detector")
 
-    reconstruct = reconstruction(vae, device, latent_noise=0.25) if vae is not None else None
+    reconstruct = reconstruction(options.vae, device, latent_noise=0.25) if options.vae is not None else None
     net.train()
     saved = started = time.monotonic()
-    for pixels, wanted in DataLoader(Examples(config, seen), batch_size=batch, num_workers=workers):
+    for pixels, wanted in DataLoader(
+        Examples(config, options.first_seed, seen), batch_size=batch, num_workers=options.workers
+    ):
         if step >= steps:
             break
         pixels = pixels.to(device, memory_format=torch.channels_last)
@@ -189,17 +207,33 @@ def _cell(box: NDArray[np.float64]) -> tuple[int, int]:
     return min(int(x), GRID - 1), min(int(y), GRID - 1)
 
 
-def _cropped(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, NDArray[np.float64]]:
-    """Now and then a part of the picture that holds all its things, stretched to the whole."""
+def _to_centres(owners: NDArray[np.uint8], boxes: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(3, H / 2, W / 2) of an (H, W) map of owners: seen, and x and y from there to the centre of the owner's box."""
+    owners = owners[::2, ::2]
+    centres = np.concatenate([np.zeros((1, 2)), (boxes[:, :2] + boxes[:, 2:]) / 2])[owners]
+    height, width = owners.shape
+    y, x = np.mgrid[:height, :width]
+    seen = owners > 0
+    return np.stack(
+        [seen, seen * (centres[..., 0] - (x + 0.5) / width), seen * (centres[..., 1] - (y + 0.5) / height)]
+    ).astype(np.float32)
+
+
+def _cropped(scene: Scene, rng: np.random.Generator) -> tuple[Image.Image, NDArray[np.uint8], NDArray[np.float64]]:
+    """Picture, owners and boxes; now and then of a part that holds all things, stretched to the whole."""
     boxes = np.array([thing.box.xyxy() for thing in scene.things])
+    owners = sum(
+        (thing.mask * np.uint8(i + 1) for i, thing in enumerate(scene.things)), np.zeros((SIDE, SIDE), np.uint8)
+    )
     if rng.random() < 0.7:
-        return scene.image, boxes
+        return scene.image, owners, boxes
     low = boxes[:, :2].min(axis=0) * rng.random(2)
     high = 1 - (1 - boxes[:, 2:].max(axis=0)) * rng.random(2)
     low, high = np.minimum(low, 0.3), np.maximum(high, 0.7)
     edges = (*(low * SIDE).tolist(), *(high * SIDE).tolist())
     image = scene.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=edges)
-    return image, (boxes - np.tile(low, 2)) / np.tile(high - low, 2)
+    cut = Image.fromarray(owners).resize((SIDE, SIDE), Image.Resampling.NEAREST, box=edges)
+    return image, np.asarray(cut), (boxes - np.tile(low, 2)) / np.tile(high - low, 2)
 
 
 def _degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -247,7 +281,7 @@ def reconstruction(directory: Path, device: torch.device, latent_noise: float) -
     return reconstruct
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the tiny world's detector.")
     parser.add_argument("--out", type=Path, required=True, help="the folder for checkpoint.pt and detector/")
     parser.add_argument("--steps", type=int, required=True, help="steps in all, those of earlier runs included")
@@ -255,9 +289,12 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--vae", type=Path, help="an AutoencoderDC that reconstructs half of the pictures")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw; 0 draws in this one")
-    options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train(options.out, options.steps, options.batch, options.lr, device, options.vae, options.workers)
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights and the noise")
+    parser.add_argument("--first-seed", type=int, default=FIRST_TRAINING_SEED, help="of the scenes, which follow it")
+    parser.add_argument(
+        "--masks", action="store_true", help="with a head that tells which pixels belong to which thing"
+    )
+    train(parser.parse_args(arguments), torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,17 @@ from diffusion.tiny.vocabulary import COLOURS, KINDS, TEXTURES
 from diffusion.tiny.world import draw_layout, sample_scene
 from eval.boxes import iou
 from eval.measure_tiny_detector import measure
-from eval.tiny_detector import MOST_DETECTIONS, NMS_IOU, SCORE_THRESHOLD, WEIGHTS, DetectorConfig, TinyDetector
-from eval.train_tiny_detector import FIRST_TRAINING_SEED, giou, targets, train
+from eval.report import Detection
+from eval.tiny_detector import (
+    MOST_DETECTIONS,
+    NMS_IOU,
+    SCORE_THRESHOLD,
+    WEIGHTS,
+    DetectorConfig,
+    TinyDetector,
+    group_pixels,
+)
+from eval.train_tiny_detector import FIRST_TRAINING_SEED, giou, main, targets
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +133,48 @@ def test_broken_weights_are_named(detector, tmp_path):
 def test_targets_peak_at_the_centres_of_full_boxes():
     scene = sample_scene(4, "any")
     boxes = np.array([thing.box.xyxy() for thing in scene.things])
-    maps = targets(scene, boxes, DetectorConfig())
+    owners = np.zeros((128, 128), np.uint8)
+    maps = targets(scene, boxes, owners, DetectorConfig())
     for thing, (x0, y0, x1, y1) in zip(scene.things, boxes, strict=True):
         row, column = int((y0 + y1) / 2 * 32), int((x0 + x1) / 2 * 32)
         assert maps["heat"][list(KINDS).index(thing.kind), row, column] == 1
         assert maps["weight"][row, column] == 1
     assert maps["heat"].sum(dim=(1, 2)).count_nonzero() == len({thing.kind for thing in scene.things})
+
+
+def test_every_pixel_of_a_thing_points_at_the_centre_of_its_box():
+    scene = next(s for s in map(sample_scene, range(50)) if len(s.things) > 2)
+    boxes = np.array([thing.box.xyxy() for thing in scene.things])
+    owners = sum(thing.mask * np.uint8(i + 1) for i, thing in enumerate(scene.things))
+    seen, x, y = targets(scene, boxes, owners, DetectorConfig(masks=True))["owners"].numpy()
+    rows, columns = np.nonzero(seen)
+    assert len(rows) == np.count_nonzero(owners[::2, ::2])
+    for row, column in zip(rows, columns, strict=True):
+        box = scene.things[owners[2 * row, 2 * column] - 1].box
+        assert x[row, column] + (column + 0.5) / 64 == pytest.approx((box.x0 + box.x1) / 2)
+        assert y[row, column] + (row + 0.5) / 64 == pytest.approx((box.y0 + box.y1) / 2)
+
+
+def test_pixels_go_to_the_detection_they_point_at():
+    boxes = [Box(x0=0.1, y0=0.1, x1=0.4, y1=0.5), Box(x0=0.5, y0=0.2, x1=0.9, y1=0.8)]
+    grid = (torch.arange(64) + 0.5) / 64
+    owners = torch.full((1, 3, 64, 64), -5.0)
+    for x0, y0, x1, y1 in (box.xyxy() for box in boxes):
+        inside = ((grid > y0) & (grid < y1))[:, None] & ((grid > x0) & (grid < x1))[None]
+        to_centre = torch.stack([((x0 + x1) / 2 - grid).expand(64, 64), ((y0 + y1) / 2 - grid)[:, None].expand(64, 64)])
+        owners[0, 0][inside] = 5.0
+        owners[0, 1:][:, inside] = to_centre[:, inside]
+    masks = group_pixels(owners, [Detection(box=box, label="ball", score=1.0) for box in boxes])
+    for mask, box in zip(masks, boxes, strict=True):
+        rows, columns = np.nonzero(mask)
+        assert mask.mean() == pytest.approx(box.area, abs=0.02)
+        assert columns.min() / 128 == pytest.approx(box.x0, abs=0.02)
+        assert rows.max() / 128 == pytest.approx(box.y1, abs=0.02)
+
+
+def test_a_detector_without_the_head_has_no_masks(detector):
+    with pytest.raises(ValueError, match="no head for masks"):
+        detector.masks(sample_scene(0).image, [])
 
 
 def test_giou_of_equal_touching_and_distant_boxes():
@@ -141,7 +186,7 @@ def test_giou_of_equal_touching_and_distant_boxes():
 
 def test_training_resumes_where_it_stopped(tmp_path):
     for steps in (1, 3):
-        train(tmp_path, steps, batch=2, peak_lr=1e-3, device=torch.device("cpu"), vae=None, workers=0)
+        main(["--out", str(tmp_path), "--steps", str(steps), "--batch", "2", "--masks"])
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert (state["step"], state["seen"]) == (3, 6)
     assert TinyDetector.load(tmp_path / "detector").detect(sample_scene(0).image) == []
