@@ -53,17 +53,23 @@ class Described(Protocol):
     @property
     def texture(self) -> str: ...
     @property
+    def part_colour(self) -> str | None: ...
+    @property
     def box(self) -> Box: ...
     @property
     def depth(self) -> int: ...
 
 
-def thing_caption(kind: str, colour: str, texture: str, box: Box, rng: np.random.Generator) -> str:
-    """E.g. "a striped red ball", "red ball with stripes", "a large blue cube"."""
+def thing_caption(
+    kind: str, colour: str, texture: str, box: Box, rng: np.random.Generator, part_colour: str | None = None
+) -> str:
+    """E.g. "a striped red ball", "red ball with stripes", "a large blue cube", "a white house with a red roof"."""
     noun = _noun(kind, rng)
     article = rng.random() < 0.8
-    words = [*_size_words(box, rng), *_attribute_words(colour, texture, noun, rng)]
-    if rng.random() < 0.08:
+    words = [*_size_words(box, rng), *_attribute_words(colour, texture, noun, rng, part_colour is None)]
+    if part_colour is not None:
+        words.append(_part_phrase(kind, part_colour, 1, rng))
+    elif rng.random() < 0.08:
         tail = f" {_TEXTURE_TAILS[texture]}" if texture in _TEXTURE_TAILS else ""
         size = " ".join([*_size_words(box, rng), noun])
         return (f"{_article(size)} " if article else "") + f"{size} of {colour} colour{tail}"
@@ -73,10 +79,10 @@ def thing_caption(kind: str, colour: str, texture: str, box: Box, rng: np.random
 
 def scene_caption(things: Sequence[Described], background: str, rng: np.random.Generator) -> str:
     """E.g. "two red balls left of a blue cube on green grass"; what it says of the things is true of their boxes."""
-    groups: dict[tuple[str, str, str], list[Described]] = {}
+    groups: dict[tuple[str, str, str, str | None], list[Described]] = {}
     for index in rng.permutation(len(things)).tolist():
         thing = things[index]
-        groups.setdefault((thing.kind, thing.colour, thing.texture), []).append(thing)
+        groups.setdefault((thing.kind, thing.colour, thing.texture, thing.part_colour), []).append(thing)
     phrases = [_group_phrase(*look, len(group), rng) for look, group in groups.items()]
     members = list(groups.values())
     text = None
@@ -123,18 +129,31 @@ def _joined(phrases: Sequence[str]) -> str:
     return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
-def _group_phrase(kind: str, colour: str, texture: str, count: int, rng: np.random.Generator) -> str:
+def _group_phrase(
+    kind: str, colour: str, texture: str, part_colour: str | None, count: int, rng: np.random.Generator
+) -> str:
     noun = _noun(kind, rng) if count == 1 else plural(_noun(kind, rng))
-    phrase = " ".join(_attribute_words(colour, texture, noun, rng))
+    words = _attribute_words(colour, texture, noun, rng, part_colour is None)
+    if part_colour is not None:
+        words.append(_part_phrase(kind, part_colour, count, rng))
+    phrase = " ".join(words)
     if count == 1:
         return f"{_article(phrase)} {phrase}"
     return f"a pair of {phrase}" if count == 2 and rng.random() < 0.15 else f"{_NUMBERS[count]} {phrase}"
 
 
-def _attribute_words(colour: str, texture: str, noun: str, rng: np.random.Generator) -> list[str]:
+def _part_phrase(kind: str, colour: str, count: int, rng: np.random.Generator) -> str:
+    """E.g. "with a red roof", "with red sails"."""
+    name = str(rng.choice(KINDS[kind].part))
+    several = count > 1 or (kind == "boat" and rng.random() < 0.5)
+    return f"with {colour} {plural(name)}" if several else f"with {_article(colour)} {colour} {name}"
+
+
+def _attribute_words(colour: str, texture: str, noun: str, rng: np.random.Generator, tail: bool) -> list[str]:
+    """``tail``: whether a texture may come after the noun."""
     if texture == "plain" and rng.random() < 0.85:
         return [colour, noun]
-    if texture in _TEXTURE_TAILS and rng.random() < 0.3:
+    if tail and texture in _TEXTURE_TAILS and rng.random() < 0.3:
         return [colour, noun, _TEXTURE_TAILS[texture]]
     word = str(rng.choice(_TEXTURE_WORDS[texture]))
     return [word, colour, noun] if rng.random() < 0.65 else [colour, word, noun]

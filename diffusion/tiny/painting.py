@@ -39,8 +39,19 @@ class Sprite:
     box: Box
 
 
-def paint(kind: str, colour: str, texture: str, box: Box, canvas: tuple[int, int], rng: np.random.Generator) -> Sprite:
-    """Paint a thing into ``box`` (normalised xyxy) of a canvas of (width, height) pixels, to a third of a pixel."""
+def paint(
+    kind: str,
+    colour: str,
+    texture: str,
+    box: Box,
+    canvas: tuple[int, int],
+    rng: np.random.Generator,
+    part_colour: str | None = None,
+) -> Sprite:
+    """Paint a thing into ``box`` (normalised xyxy) of a canvas of (width, height) pixels, to a third of a pixel.
+
+    ``part_colour``: of the part that the kind has, such as a house's roof; None is as it usually looks.
+    """
     width, height = canvas
     x0, x1 = _snapped(box.x0, box.x1, width * SUPERSAMPLING)
     y0, y1 = _snapped(box.y0, box.y1, height * SUPERSAMPLING)
@@ -52,7 +63,7 @@ def paint(kind: str, colour: str, texture: str, box: Box, canvas: tuple[int, int
         slice(x0 - left * SUPERSAMPLING, x1 - left * SUPERSAMPLING),
     )
     line = max(1, round(2 * max(canvas) / DESIGN_SIDE))
-    paints[inner] = _silhouette(kind, x1 - x0, y1 - y0, mirrored=bool(rng.random() < 0.5))
+    paints[inner] = _silhouette(kind, x1 - x0, y1 - y0, bool(rng.random() < 0.5), part_colour is not None)
     _decorate(paints[inner], texture, max(canvas) * SUPERSAMPLING / DESIGN_SIDE, rng)
     _outline(paints, line)
     ys, xs = np.flatnonzero(paints.any(axis=1)), np.flatnonzero(paints.any(axis=0))
@@ -62,7 +73,7 @@ def paint(kind: str, colour: str, texture: str, box: Box, canvas: tuple[int, int
         x1=(left * SUPERSAMPLING + int(xs[-1]) + 1) / (width * SUPERSAMPLING),
         y1=(top * SUPERSAMPLING + int(ys[-1]) + 1) / (height * SUPERSAMPLING),
     )
-    flat = Image.fromarray(_palette(colour)[paints]).reduce(SUPERSAMPLING)
+    flat = Image.fromarray(_palette(colour, part_colour)[paints]).reduce(SUPERSAMPLING)
     return Sprite(_shaded(flat, SHAPES[kind].round), left, top, tight)
 
 
@@ -73,15 +84,16 @@ def _snapped(low: float, high: float, side: int) -> tuple[int, int]:
     return min(start, stop - 2 * SUPERSAMPLING), stop
 
 
-def _silhouette(kind: str, width: int, height: int, mirrored: bool) -> NDArray[np.uint8]:
+def _silhouette(kind: str, width: int, height: int, mirrored: bool, apart: bool) -> NDArray[np.uint8]:
     shape = SHAPES[kind]
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)
     scale, offset = np.array([width - 1, height - 1]), np.zeros(2)
     if mirrored and shape.mirrored:
         scale, offset = scale * (-1, 1), np.array([width - 1, 0])
-    for part, points in shape.parts:
-        draw.polygon((points * scale + offset).ravel().tolist(), fill=int(part))
+    own = {index % len(shape.parts) for index in shape.part} if apart else set()
+    for index, (part, points) in enumerate(shape.parts):
+        draw.polygon((points * scale + offset).ravel().tolist(), fill=int(Paint.PART if index in own else part))
     return np.asarray(image)
 
 
@@ -122,8 +134,8 @@ def _outline(paints: NDArray[np.uint8], width: int) -> None:
     paints[(paints > 0) & ~inside & (paints != Paint.DARK) & (paints != Paint.BROWN)] = Paint.OUTLINE
 
 
-def _palette(colour: str) -> NDArray[np.uint8]:
-    """(11, 4) uint8 RGBA: the paints of a thing of that colour."""
+def _palette(colour: str, part_colour: str | None) -> NDArray[np.uint8]:
+    """(12, 4) uint8 RGBA: the paints of a thing of that colour."""
     base = np.array(COLOURS[colour], dtype=np.float64)
     rgb = {
         Paint.BODY: base,
@@ -131,6 +143,7 @@ def _palette(colour: str) -> NDArray[np.uint8]:
         Paint.SHADE: _SHADE.get(colour, base * 0.76),
         Paint.OUTLINE: _OUTLINE.get(colour, base * 0.5),
         Paint.PATTERN: _PATTERN.get(colour, 255 - 0.1 * (255 - base)),
+        Paint.PART: np.array(COLOURS[part_colour or colour], dtype=np.float64),
         **_FIXED,
     }
     palette = np.zeros((len(Paint), 4), dtype=np.uint8)

@@ -37,6 +37,8 @@ _SMALLEST_SIDE = 0.12
 _SMALLEST_TEXTURED_SIDE = 0.22
 _CAMOUFLAGE = {"grass": "green", "snow": "white", "night": "black", "sea": "blue", "forest": "green", "beach": "yellow"}
 _MARGIN = 0.008
+_PARTED = 0.35
+"""How often a part that may have a colour of its own has one."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Placement:
     texture: str
     box: Box
     depth: int
+    part_colour: str | None = None
 
 
 def place_things(background: str, horizon: float | None, split: Split, rng: np.random.Generator) -> list[Placement]:
@@ -63,11 +66,14 @@ def place_things(background: str, horizon: float | None, split: Split, rng: np.r
     else:
         order = rng.permutation(len(placed)).tolist()
     depths = {index: depth for depth, index in enumerate(order)}
-    return [Placement(*look, box, depths[index]) for index, (look, box) in enumerate(placed)]
+    return [
+        Placement(kind, colour, texture, box, depths[index], part_colour)
+        for index, ((kind, colour, texture, part_colour), box) in enumerate(placed)
+    ]
 
 
-Look = tuple[str, str, str]
-"""Kind, colour, texture."""
+Look = tuple[str, str, str, str | None]
+"""Kind, colour, texture, colour of the part."""
 
 
 def _looks(number: int, background: str, split: Split, rng: np.random.Generator) -> list[Look]:
@@ -79,7 +85,7 @@ def _looks(number: int, background: str, split: Split, rng: np.random.Generator)
             looks.append(_look(background, split, rng))
     if split == "held_out":
         colour, kind = sorted(HELD_OUT)[int(rng.integers(len(HELD_OUT)))]
-        looks[0] = (kind, colour, looks[0][2])
+        looks[0] = (kind, colour, looks[0][2], _part_colour(kind, colour, rng))
     return looks
 
 
@@ -89,7 +95,14 @@ def _look(background: str, split: Split, rng: np.random.Generator) -> Look:
         kind, colour = str(rng.choice(list(KINDS))), str(rng.choice(list(COLOURS)))
         hidden = _CAMOUFLAGE.get(background) == colour and rng.random() < 0.7
         if not hidden and not (split == "train" and (colour, kind) in HELD_OUT):
-            return kind, colour, texture
+            return kind, colour, texture, _part_colour(kind, colour, rng)
+
+
+def _part_colour(kind: str, colour: str, rng: np.random.Generator) -> str | None:
+    """Now and then another colour than the thing's own."""
+    if not KINDS[kind].part or rng.random() >= _PARTED:
+        return None
+    return str(rng.choice([other for other in COLOURS if other != colour]))
 
 
 def _scattered(looks: list[Look], horizon: float | None, overlap: float, rng: np.random.Generator) -> list[Box | None]:
@@ -97,7 +110,7 @@ def _scattered(looks: list[Look], horizon: float | None, overlap: float, rng: np
     largest = _LARGEST_SIDE[len(looks) - 1]
     common = _side(largest, rng) if rng.random() < 0.25 else None
     boxes: list[Box | None] = []
-    for kind, _, texture in looks:
+    for kind, _, texture, _ in looks:
         side = common or _side(largest, rng) * KINDS[kind].size ** 0.5
         least = _SMALLEST_SIDE if texture == "plain" else _SMALLEST_TEXTURED_SIDE
         found = None
@@ -115,7 +128,7 @@ def _row(looks: list[Look], rng: np.random.Generator) -> list[Box | None]:
     """Things of about one size side by side on one line."""
     slot = (1 - 2 * _MARGIN) / len(looks)
     side = slot * rng.uniform(0.72, 0.95)
-    sizes = [_extent(kind, side, rng) for kind, _, _ in looks]
+    sizes = [_extent(kind, side, rng) for kind, *_ in looks]
     line = rng.uniform(max(height for _, height in sizes) + _MARGIN, 1 - _MARGIN)
     boxes: list[Box | None] = []
     for index, (width, height) in enumerate(sizes):

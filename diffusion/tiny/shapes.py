@@ -27,6 +27,7 @@ class Paint(IntEnum):
     BEAK = 8
     PATTERN = 9
     OUTLINE = 10
+    PART = 11
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Shape:
     round: bool = False
     mirrored: bool = False
     """Whether it may face either way."""
+    part: tuple[int, ...] = ()
+    """Which of ``parts`` make up the part that may have a colour of its own."""
 
 
 def _ellipse(cx: float, cy: float, rx: float, ry: float, start: float = 0.0, stop: float = 360.0) -> Points:
@@ -119,11 +122,13 @@ def _canopy() -> list[tuple[Paint, Points]]:
     return panels
 
 
-def _fitted(*parts: tuple[Paint, Points], round: bool = False, mirrored: bool = False) -> Shape:
+def _fitted(
+    *parts: tuple[Paint, Points], round: bool = False, mirrored: bool = False, part: tuple[int, ...] = ()
+) -> Shape:
     """The shape scaled so that its parts touch all four sides of the unit square."""
     every = np.concatenate([points for paint, points in parts if paint is not Paint.CLEAR])
     low, high = every.min(axis=0), every.max(axis=0)
-    return Shape(tuple((paint, (points - low) / (high - low)) for paint, points in parts), round, mirrored)
+    return Shape(tuple((paint, (points - low) / (high - low)) for paint, points in parts), round, mirrored, part)
 
 
 def _wheel(cx: float) -> Sequence[tuple[Paint, Points]]:
@@ -158,6 +163,7 @@ SHAPES: dict[str, Shape] = {
         (Paint.BODY, _ellipse(0.67, 0.29, 0.24, 0.2)),
         (Paint.LIGHT, _ellipse(0.49, 0.18, 0.25, 0.18)),
         (Paint.BODY, _ellipse(0.5, 0.4, 0.3, 0.22)),
+        part=(0,),
     ),
     "house": _fitted(
         (Paint.BODY, _rectangle(0.1, 0.42, 0.9, 1)),
@@ -165,6 +171,7 @@ SHAPES: dict[str, Shape] = {
         (Paint.DARK, _rectangle(0.43, 0.7, 0.58, 1)),
         (Paint.PALE, _rectangle(0.19, 0.58, 0.33, 0.74)),
         (Paint.PALE, _rectangle(0.69, 0.58, 0.83, 0.74)),
+        part=(1,),
     ),
     "car": _fitted(
         (Paint.BODY, _points(0.2, 0.42, 0.31, 0.05, 0.36, 0, 0.64, 0, 0.7, 0.05, 0.82, 0.42)),
@@ -185,6 +192,7 @@ SHAPES: dict[str, Shape] = {
         (Paint.SHADE, _points(0.42, 0.12, 0.42, 0.62, 0.12, 0.62)),
         (Paint.BODY, _points(0, 0.7, 1, 0.7, 0.92, 0.86, 0.8, 1, 0.2, 1, 0.08, 0.86)),
         mirrored=True,
+        part=(1, 2),
     ),
     "fish": _fitted(
         (Paint.SHADE, _points(0.7, 0.5, 0.96, 0.1, 1, 0.14, 0.91, 0.5, 1, 0.86, 0.96, 0.9)),
@@ -228,6 +236,7 @@ SHAPES: dict[str, Shape] = {
         (Paint.LEAF, _smooth(0.5, 0.93, 0.6, 0.8, 0.78, 0.76, 0.69, 0.88)),
         *_petals(),
         (Paint.BEAK, _ellipse(0.5, 0.34, 0.115, 0.086)),
+        part=(-1,),
     ),
     "cup": _fitted(
         (Paint.SHADE, _ellipse(0.76, 0.5, 0.24, 0.27)),
@@ -247,6 +256,7 @@ SHAPES: dict[str, Shape] = {
             Paint.BODY,
             np.concatenate([_ellipse(0.5, 0.59, 0.5, 0.59, 180, 360), _ellipse(0.5, 0.59, 0.5, 0.07, 0, 180)]),
         ),
+        part=(0,),
     ),
     "apple": _fitted(
         (

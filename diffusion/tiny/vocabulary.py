@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing: ``aspect`` is width / height, ``size`` a typical side relative to the others (1 = average)."""
+    """A kind of thing: ``aspect`` is width / height, ``size`` a typical side relative to the others (1 = average).
+
+    ``part``: the names of its one part that may have a colour of its own ("a white house with a red roof").
+    """
 
     synonyms: tuple[str, ...]
     aspect: float
     size: float
     home: Literal["ground", "sky", "anywhere"] = "anywhere"
+    part: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
@@ -24,16 +29,18 @@ KINDS: dict[str, Kind] = {
     "ring": Kind(("hoop", "torus", "donut", "doughnut"), 1.0, 0.8),
     "star": Kind((), 1.05, 0.8, "sky"),
     "heart": Kind(("love heart",), 1.1, 0.8),
-    "tree": Kind(("oak",), 0.8, 1.5, "ground"),
-    "house": Kind(("hut", "cottage", "home", "cabin"), 1.05, 1.5, "ground"),
+    "tree": Kind(("oak",), 0.8, 1.5, "ground", ("trunk",)),
+    "house": Kind(("hut", "cottage", "home", "cabin"), 1.05, 1.5, "ground", ("roof",)),
     "car": Kind(("automobile", "auto", "sedan"), 1.9, 1.3, "ground"),
-    "boat": Kind(("ship", "sailboat", "sailing boat", "sail boat", "sailing ship", "yacht"), 1.0, 1.3, "ground"),
+    "boat": Kind(
+        ("ship", "sailboat", "sailing boat", "sail boat", "sailing ship", "yacht"), 1.0, 1.3, "ground", ("sail",)
+    ),
     "fish": Kind((), 1.6, 0.9),
     "bird": Kind(("birdie",), 1.3, 0.8, "sky"),
     "cat": Kind(("kitten", "kitty"), 0.85, 0.9, "ground"),
-    "flower": Kind(("blossom", "daisy"), 0.75, 0.8, "ground"),
+    "flower": Kind(("blossom", "daisy"), 0.75, 0.8, "ground", ("centre", "center", "middle")),
     "cup": Kind(("mug", "teacup", "coffee cup", "coffee mug", "tea cup"), 1.2, 0.7),
-    "mushroom": Kind(("toadstool",), 1.0, 0.8, "ground"),
+    "mushroom": Kind(("toadstool",), 1.0, 0.8, "ground", ("stem", "stalk")),
     "apple": Kind((), 0.92, 0.7),
     "moon": Kind(("crescent", "crescent moon"), 0.75, 0.9, "sky"),
     "umbrella": Kind(("parasol", "brolly"), 1.0, 1.1),
@@ -119,6 +126,7 @@ class Attributes:
     colour: str | None
     texture: str | None
     unknown_words: tuple[str, ...]
+    part_colour: str | None = None
 
 
 def plural(noun: str) -> str:
@@ -151,10 +159,32 @@ def describe(caption: str) -> Attributes:
     """Read the caption of one thing, e.g. "a red ball with stripes".
 
     The kind is the head of the first noun phrase ("an apple tree" is a tree), the colour and the texture are the
-    first that are named. A second kind or colour, and every word that is neither in the vocabulary nor neutral, is
-    an unknown word: this world would not draw it.
+    first that are named; of a part of its own the colour is told apart. A second kind or colour, and every word that
+    is neither in the vocabulary nor neutral, is an unknown word: this world would not draw it.
     """
     words = _words(caption)
+    for start, stop, colour in _parts(words):
+        whole = _describe(words[:start] + words[stop:])
+        if whole.kind is not None and words[stop - 1] in _PART_WORDS[whole.kind]:
+            return replace(whole, part_colour=colour)
+    return _describe(words)
+
+
+def _parts(words: list[str]) -> Iterator[tuple[int, int, str | None]]:
+    """Where "with a red roof" begins and ends, and the colour that it names."""
+    for end, word in enumerate(words):
+        if not any(word in names for names in _PART_WORDS.values()):
+            continue
+        start = next((i for i in range(end - 1, 0, -1) if words[i] in ("with", "and", "having")), None)
+        if start is None:
+            continue
+        colours = [_COLOUR_OF[w] for w in words[start:end] if w in _COLOUR_OF]
+        others = [w for w in words[start:end] if w not in _COLOUR_OF and w not in NEUTRAL_WORDS]
+        if len(colours) <= 1 and not others:
+            yield start, end + 1, colours[0] if colours else None
+
+
+def _describe(words: list[str]) -> Attributes:
     kind: str | None = None
     colour: str | None = None
     texture: str | None = None
@@ -213,6 +243,9 @@ _KIND_OF = {
     for name, kind in KINDS.items()
     for noun in (name, *kind.synonyms)
     for form in (noun, plural(noun), *(("fishes",) if noun == "fish" else ()))
+}
+_PART_WORDS = {
+    name: frozenset(form for part in kind.part for form in (part, plural(part))) for name, kind in KINDS.items()
 }
 _COLOUR_OF = {**{name: name for name in COLOURS}, **COLOUR_SYNONYMS}
 _TEXTURE_OF = {word: name for name, synonyms in TEXTURES.items() for word in (name, *synonyms)}

@@ -30,6 +30,8 @@ class Thing:
     kind: str
     colour: str
     texture: str
+    part_colour: str | None
+    """Of the part that the kind has, where it has a colour of its own."""
     caption: str
     box: Box
     """The full extent, hidden parts included, tight to the drawing."""
@@ -91,7 +93,7 @@ def sample_scene(seed: int, split: Split = "train", size: int = DESIGN_SIDE) -> 
         background = str(rng.choice(list(BACKGROUNDS)))
         image, horizon = draw_background(background, (size, size), rng)
         placements = place_things(background, horizon, split, rng)
-        captions = [thing_caption(p.kind, p.colour, p.texture, p.box, rng) for p in placements]
+        captions = [thing_caption(p.kind, p.colour, p.texture, p.box, rng, p.part_colour) for p in placements]
         ids = [f"{p.kind}-{index + 1}" for index, p in enumerate(placements)]
         things, visible = _draw_things(image, placements, captions, ids, rng)
         if min(visible) >= LEAST_VISIBLE:
@@ -132,7 +134,7 @@ def _draw_things(
     boxes: dict[int, Box] = {}
     for index in sorted(range(len(placements)), key=lambda i: -placements[i].depth):
         p = placements[index]
-        sprite = paint(p.kind, p.colour, p.texture, p.box, image.size, rng)
+        sprite = paint(p.kind, p.colour, p.texture, p.box, image.size, rng, p.part_colour)
         image.paste(sprite.rgba, (sprite.left, sprite.top), sprite.rgba)
         covered = np.asarray(sprite.rgba)[..., 3] >= 128
         rows, columns = covered.shape
@@ -153,9 +155,8 @@ def _draw_things(
             y1=(int(ys[-1]) + 1) / height,
         )
         point, scribble = _point(ys, xs, mask.shape), _scribble(ys, xs, mask.shape)
-        things.append(
-            Thing(name, p.kind, p.colour, p.texture, caption, boxes[index], seen, mask, p.depth, point, scribble)
-        )
+        looks = p.kind, p.colour, p.texture, p.part_colour
+        things.append(Thing(name, *looks, caption, boxes[index], seen, mask, p.depth, point, scribble))
     return things, visible
 
 
@@ -207,16 +208,17 @@ def _placements(layout: Layout, rng: np.random.Generator) -> list[Placement]:
             problems.append(f"instances[{index}] {instance.id!r}: {', '.join(dict.fromkeys(words))}")
             continue
         colour = attributes.colour or str(rng.choice(list(COLOURS)))
-        wanted.append((instance, kind, colour, attributes.texture or "plain", _extent_of(instance, kind)))
+        looks = kind, colour, attributes.texture or "plain", attributes.part_colour
+        wanted.append((instance, looks, _extent_of(instance, kind)))
     if problems:
         raise ValueError("the tiny world cannot draw: " + "; ".join(problems))
     nearest_first = sorted(
-        range(len(wanted)), key=lambda i: (wanted[i][0].depth is None, wanted[i][0].depth or 0, -wanted[i][4].y1)
+        range(len(wanted)), key=lambda i: (wanted[i][0].depth is None, wanted[i][0].depth or 0, -wanted[i][2].y1)
     )
     depths = {index: depth for depth, index in enumerate(nearest_first)}
     return [
-        Placement(kind, colour, texture, box, depths[index])
-        for index, (_, kind, colour, texture, box) in enumerate(wanted)
+        Placement(kind, colour, texture, box, depths[index], part_colour)
+        for index, (_, (kind, colour, texture, part_colour), box) in enumerate(wanted)
     ]
 
 
