@@ -1,34 +1,29 @@
-"""How well a model draws the tiny world: held-out layouts drawn, looked at by the bundled detector, scored.
+"""How well a model draws the tiny world: fresh layouts drawn, looked at by a detector, scored.
 
-Beside every score stand the real-image ceiling (the same layouts as the world itself draws them) and the
-shuffled-layout floor (the same pictures held against other layouts).
+Beside every score stand the real-image ceiling (the same scenes as the world itself draws them) and the
+shuffled-layout floor (the same pictures held against the scenes of others).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from diffusion.layout import Layout
-from diffusion.tiny.vocabulary import KINDS, describe
-from diffusion.tiny.world import Scene, sample_scene
-from eval.boxes import pairwise_iou
-from eval.colours import colour_share
-from eval.fidelity import judge
-from eval.intervals import bootstrap_ci95
-from eval.matching import assign
-from eval.report import Detection
+from diffusion.tiny.vocabulary import KINDS
+from diffusion.tiny.world import Scene
+from eval.coco_metrics import coco_scores
+from eval.frechet import frechet_distance
+from eval.judged import Judged, judge_all
+from eval.scores import Estimate, breakdown, estimate, scores
 from eval.tiny_detector import TinyDetector
+from eval.tiny_marks import Marks, mark
+from eval.tiny_scenes import FORMATS, fresh_scenes, is_unseen, located_by
 
-FIRST_SEED = 9_000_000
-"""Scenes from here on are never trained on."""
-SHARE_OF_A_COLOUR = 0.2
-"""A thing shows a colour when at least this share of its box's pixels has it, by thresholds that know no detector."""
-DRAWN_IOU = 0.5
 BATCH = 8
 
 Draw = Callable[[Sequence[Layout], Sequence[int]], list[Image.Image]]
@@ -36,89 +31,135 @@ Draw = Callable[[Sequence[Layout], Sequence[int]], list[Image.Image]]
 
 
 @dataclass(frozen=True)
-class Marks:
-    """One planned thing. iou: with the detection of its kind that the matching gives it, 0 when missing.
+class Seen:
+    """A set of pictures as a detector sees them, each held against a scene: ``judged`` and ``marks`` by picture."""
 
-    kind, colour, texture: whether the detection that covers its place best (IoU >= 0.5, whatever its kind) has them.
-    threshold: whether its colour shows by thresholds.
+    judged: list[Judged]
+    marks: list[list[Marks]]
+
+    def estimates(self, *, coco_resamples: int = 200) -> dict[str, Estimate]:
+        """``eval.scores.scores``, COCO's, and those of ``marks``: see ``_of_marks``."""
+        return {**scores(self.judged), **coco_scores(self.judged, resamples=coco_resamples), **_of_marks(self.marks)}
+
+
+def bench_tiny(draw: Draw, detectors: Sequence[TinyDetector], pictures: int, *, largest: int, seed: int) -> dict:
+    """All scores of ``pictures`` fresh scenes with one to ``largest`` things, drawn from boxes, with 95 % intervals.
+
+    The first detector, which needs a head for masks, gives the scores in full; the others a second opinion. Plain data.
+    """
+    scenes = fresh_scenes(pictures, largest, seed)
+    drawn = draw_all(draw, located_by(scenes, "box"), [scene.seed for scene in scenes])
+    first = detectors[0]
+    seen = look(scenes, drawn, first)
+    real = look(scenes, [scene.image for scene in scenes], first)
+    return {
+        **_denominators(scenes, first),
+        "drawn": _plain(seen.estimates()),
+        "real": _plain(real.estimates()),
+        "shuffled": _plain(look(scenes[1:] + scenes[:1], drawn, first).estimates()),
+        "pairs": {
+            name: {
+                column: _plain(_of_marks(_where(s.marks, unseen))) for column, s in (("drawn", seen), ("real", real))
+            }
+            for name, unseen in (("trained", False), ("unseen", True))
+        },
+        "by": {by: {name: _plain(group) for name, group in groups.items()} for by, groups in _breakdown(seen).items()},
+        "frechet": _distances(scenes, drawn, first),
+        "other_detectors": {
+            other.name: {
+                column: _plain(look(scenes, images, other).estimates())
+                for column, images in (("drawn", drawn), ("real", [scene.image for scene in scenes]))
+            }
+            for other in detectors[1:]
+        },
+    }
+
+
+def bench_formats(draw: Draw, detector: TinyDetector, pictures: int, *, largest: int, seed: int) -> dict:
+    """The same scenes drawn from each kind of location alone; all are held against the scene's own boxes and masks."""
+    scenes = fresh_scenes(pictures, largest, seed)
+    columns = {
+        name: look(scenes, draw_all(draw, located_by(scenes, name), [s.seed for s in scenes]), detector)
+        for name in FORMATS
+    }
+    columns["real"] = look(scenes, [scene.image for scene in scenes], detector)
+    return {
+        **_denominators(scenes, detector),
+        "formats": {name: _plain(seen.estimates(coco_resamples=0)) for name, seen in columns.items()},
+    }
+
+
+def draw_all(draw: Draw, layouts: Sequence[Layout], seeds: Sequence[int]) -> list[Image.Image]:
+    """``draw`` in batches."""
+    starts = range(0, len(layouts), BATCH)
+    return [image for i in starts for image in draw(layouts[i : i + BATCH], seeds[i : i + BATCH])]
+
+
+def look(scenes: Sequence[Scene], pictures: Sequence[Image.Image], detector: TinyDetector) -> Seen:
+    """Each picture as the detector sees it, held against the scene of its place."""
+    found = [d for i in range(0, len(pictures), BATCH) for d in detector.detect_batch(list(pictures[i : i + BATCH]))]
+    layouts = [scene.layout() for scene in scenes]
+    judged = judge_all([str(scene.seed) for scene in scenes], layouts, found, detector.name, frozenset(KINDS))
+    return Seen(judged, [mark(*each, detector) for each in zip(scenes, pictures, found, strict=True)])
+
+
+def _of_marks(marks: Sequence[Sequence[Marks]]) -> dict[str, Estimate]:
+    """``in_place``: something covers a thing's place, whatever it is; ``kind_in_place`` and the like are over those.
+
+    ``colour_by_threshold``, ``part_by_threshold``: over all things, and over those with a part of another colour.
+    ``mask_iou``, ``point_in_mask``, ``scribble_in_mask`` (PiM): over all things, 0 where none of the kind is in place.
     """
 
-    iou: float
-    kind: bool
-    colour: bool
-    texture: bool
-    threshold: bool
+    def over(value: Callable[[Marks], float | bool | None], unit: str) -> Estimate:
+        return estimate(([float(v) for m in picture if (v := value(m)) is not None] for picture in marks), unit)
+
+    return {
+        "in_place": over(lambda m: m.in_place, "things"),
+        "kind_in_place": over(lambda m: m.kind, "things in place"),
+        "colour_in_place": over(lambda m: m.colour, "things in place"),
+        "texture_in_place": over(lambda m: m.texture, "things in place"),
+        "colour_by_threshold": over(lambda m: m.by_threshold, "things"),
+        "part_by_threshold": over(lambda m: m.part, "things with a part of another colour"),
+        "mask_iou": over(lambda m: m.mask_iou, "things"),
+        "point_in_mask": over(lambda m: m.point_in_mask, "things"),
+        "scribble_in_mask": over(lambda m: m.scribble_in_mask, "things"),
+    }
 
 
-def bench_tiny(draw: Draw, detector: TinyDetector, pictures: int, *, largest: int = 5, seed: int = FIRST_SEED) -> dict:
-    """Scores over the things of ``pictures`` held-out scenes with one to ``largest`` things, with 95 % intervals."""
-    scenes = held_out_scenes(pictures, largest, seed)
-    layouts = [scene.layout() for scene in scenes]
-    drawn: list[Image.Image] = []
-    for start in range(0, len(scenes), BATCH):
-        part = slice(start, start + BATCH)
-        drawn += draw(layouts[part], [scene.seed for scene in scenes[part]])
-    real = [scene.image for scene in scenes]
-    others = layouts[1:] + layouts[:1]
+def _where(marks: Sequence[Sequence[Marks]], unseen: bool) -> list[list[Marks]]:
+    return [[m for m in picture if is_unseen(m.thing) == unseen] for picture in marks]
+
+
+def _breakdown(seen: Seen) -> dict[str, dict[str, dict[str, Estimate]]]:
+    return {by: groups for by, groups in breakdown(seen.judged).items() if by != "category"}
+
+
+def _distances(scenes: Sequence[Scene], drawn: Sequence[Image.Image], detector: TinyDetector) -> dict[str, float]:
+    """From the drawn pictures to the real ones of the same scenes, and between the halves of the real ones.
+
+    Both over half of the pictures, since the distance falls with their number.
+    """
+
+    def features(images: Sequence[Image.Image]) -> Any:
+        return np.concatenate([detector.features(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
+
+    half = len(scenes) // 2
+    real, pictures = features([scene.image for scene in scenes]), features(drawn)
+    return {
+        "drawn_to_real": frechet_distance(pictures[:half], real[half : 2 * half]),
+        "real_to_real": frechet_distance(real[:half], real[half : 2 * half]),
+        "pictures": half,
+    }
+
+
+def _denominators(scenes: Sequence[Scene], detector: TinyDetector) -> dict[str, Any]:
     return {
         "pictures": len(scenes),
-        "things": sum(len(layout.instances) for layout in layouts),
+        "things": sum(len(scene.things) for scene in scenes),
         "detector": detector.name,
         "box_convention": "normalised xyxy",
-        "drawn": _scores(layouts, drawn, detector),
-        "real": _scores(layouts, real, detector),
-        "shuffled": _scores(others, drawn, detector),
     }
 
 
-def held_out_scenes(count: int, largest: int, seed: int) -> list[Scene]:
-    """Scenes with a colour and kind pair that training never shows, of one to ``largest`` things."""
-    scenes: list[Scene] = []
-    while len(scenes) < count:
-        scene = sample_scene(seed, "held_out")
-        if len(scene.things) <= largest:
-            scenes.append(scene)
-        seed += 1
-    return scenes
-
-
-def mark(layout: Layout, picture: Image.Image, detections: Sequence[Detection], detector: TinyDetector) -> list[Marks]:
-    """The marks of each instance of a layout that has boxes."""
-    report = judge(layout, detections, detector.name, frozenset(KINDS))
-    boxes = [instance.box for instance in layout if instance.box is not None]
-    overlap = pairwise_iou([box.xyxy() for box in boxes], [d.box.xyxy() for d in detections])
-    there = {row: detections[column] for row, column in assign(overlap) if overlap[row, column] >= DRAWN_IOU}
-    marks = []
-    for row, (instance, verdict, box) in enumerate(zip(layout, report.instances, boxes, strict=True)):
-        wanted, found = describe(instance.caption), there.get(row)
-        marks.append(
-            Marks(
-                iou=verdict.iou or 0.0,
-                kind=found is not None and found.label == wanted.kind,
-                colour=found is not None and found.colour == wanted.colour,
-                texture=found is not None and found.texture == (wanted.texture or "plain"),
-                threshold=wanted.colour is not None and colour_share(picture, box, wanted.colour) >= SHARE_OF_A_COLOUR,
-            )
-        )
-    return marks
-
-
-def _scores(layouts: Sequence[Layout], pictures: Sequence[Image.Image], detector: TinyDetector) -> dict[str, Any]:
-    marks: list[Marks] = []
-    for start in range(0, len(layouts), BATCH):
-        part = slice(start, start + BATCH)
-        found = detector.detect_batch(list(pictures[part]))
-        for layout, picture, detections in zip(layouts[part], pictures[part], found, strict=True):
-            marks += mark(layout, picture, detections, detector)
-    columns = {
-        "mean_iou": [m.iou for m in marks],
-        "recall_50": [float(m.iou >= 0.5) for m in marks],
-        "kind": [float(m.kind) for m in marks],
-        "colour": [float(m.colour) for m in marks],
-        "texture": [float(m.texture) for m in marks],
-        "colour_by_threshold": [float(m.threshold) for m in marks],
-    }
-    return {
-        name: {"value": float(np.mean(values)), "ci95": bootstrap_ci95(values), "of": len(values)}
-        for name, values in columns.items()
-    }
+def _plain(estimates: dict[str, Estimate]) -> dict[str, Any]:
+    return {name: asdict(value) for name, value in estimates.items()}

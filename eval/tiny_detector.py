@@ -34,6 +34,7 @@ NMS_IOU = 0.6
 """Of two boxes that overlap more, whatever their kinds, only the better peak is reported."""
 MOST_DETECTIONS = 40
 WEIGHTS = Path(__file__).parent / "weights" / "tiny_detector"
+REFEREE = Path(__file__).parent / "weights" / "tiny_referee"
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,15 @@ class TinyDetectorNet(nn.Module):
         nn.init.constant_(self.kinds.bias, -4.6)  # type: ignore[arg-type]
         nn.init.constant_(self.sides.bias, -2.0)  # type: ignore[arg-type]
 
-    def forward(self, pixels: Tensor) -> Maps:
+    def trunk(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is seen at 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
         finest = self.stem[0](pixels)
         fine = self.fine(self.stem[1](finest))
         middle = self.middle(fine)
-        coarse = self.coarse(middle)
+        return finest, fine, middle, self.coarse(middle)
+
+    def forward(self, pixels: Tensor) -> Maps:
+        finest, fine, middle, coarse = self.trunk(pixels)
         middle = self.join_middle(middle + F.interpolate(self.coarse_to_middle(coarse), scale_factor=2.0))
         fine = self.join_fine(fine + F.interpolate(self.middle_to_fine(middle), scale_factor=2.0))
         what, where = self.what(fine), self.where(fine)
@@ -129,13 +134,12 @@ class TinyDetectorNet(nn.Module):
 class TinyDetector:
     """Finds the tiny world's things in a picture of any size, which is looked at in 128 x 128."""
 
-    name = "tiny"
-
-    def __init__(self, net: TinyDetectorNet) -> None:
+    def __init__(self, net: TinyDetectorNet, name: str = "tiny") -> None:
         self.net = net.eval().float()
+        self.name = name
 
     @classmethod
-    def load(cls, directory: Path = WEIGHTS) -> TinyDetector:
+    def load(cls, directory: Path = WEIGHTS, name: str = "tiny") -> TinyDetector:
         """The detector saved in ``directory``; OSError or ValueError names the file that is missing or broken."""
         config_file, weights_file = directory / "config.json", directory / "model.safetensors"
         try:
@@ -148,7 +152,12 @@ class TinyDetector:
             net.load_state_dict(load_file(weights_file))
         except (SafetensorError, RuntimeError) as error:
             raise ValueError(f"{weights_file}: not the weights of this detector: {error}") from error
-        return cls(net)
+        return cls(net, name)
+
+    @classmethod
+    def referee(cls) -> TinyDetector:
+        """The second bundled detector, trained apart from the first, on other pictures, with a head for masks."""
+        return cls.load(REFEREE, "tiny-referee")
 
     def save(self, directory: Path) -> None:
         """Write config.json and model.safetensors (fp16)."""
@@ -176,6 +185,12 @@ class TinyDetector:
         if owners is None:
             raise ValueError("this detector has no head for masks")
         return group_pixels(owners, detections)
+
+    def features(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """(N, D): the means of what the network sees of each picture at its three coarser scales."""
+        with torch.inference_mode():
+            scales = self.net.trunk(torch.stack([to_pixels(image) for image in images]))[1:]
+        return torch.cat([scale.mean(dim=(2, 3)) for scale in scales], dim=1).float().numpy()
 
     def _read(self, maps: Maps, threshold: float) -> list[Detection]:
         """The peaks of one picture's maps (without the batch dimension)."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffusion.layout import Box, Point
+from diffusion.layout import Point
 from diffusion.tiny.world import Scene, Thing
 from eval.boxes import pairwise_iou
 from eval.colours import colour_share
@@ -75,17 +75,15 @@ def _mark(
         part = colour_share(picture, thing.box, thing.part_colour) >= SHARE_OF_A_PART
     return Marks(
         thing=thing,
-        kind=found and found.label == thing.kind,
-        colour=found and found.colour == thing.colour,
-        texture=found and found.texture == thing.texture,
+        kind=None if found is None else found.label == thing.kind,
+        colour=None if found is None else found.colour == thing.colour,
+        texture=None if found is None else found.texture == thing.texture,
         by_threshold=colour_share(picture, thing.box, thing.colour) >= SHARE_OF_A_COLOUR,
         part=part,
         mask_iou=_mask_iou(thing.mask, mask),
         point_in_mask=_share_in([thing.point], mask),
         scribble_in_mask=_share_in(thing.scribble, mask),
     )
-
-
 
 
 def _mask_iou(wanted: NDArray[np.bool_], drawn: NDArray[np.bool_] | None) -> float:
