@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.console import NoteHandler, quiet_transformers
@@ -109,6 +110,16 @@ class Renderer:
             callback_on_step_end=after_step,
             **({} if rows is None else {"rows_at_once": rows, "full_passes": True}),
         ).images
+
+    def changed(self, **fields: Any) -> Renderer:
+        """The same model with some of the settings replaced, by ``RenderSettings``' names."""
+        return Renderer(self.model, self._pipeline, replace(self._settings, **fields))
+
+    def without_scaleu(self) -> AbstractContextManager[None]:
+        """While it is entered, everything drawn with this model is drawn with ScaleU switched off."""
+        from diffusion.scaleu import switched_off
+
+        return switched_off(self._pipeline.unet)
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON: the model, the device and the settings that were asked for."""

@@ -8,7 +8,9 @@ InstanceDiffusion (CVPR 2024), section 3.3:
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -28,6 +30,20 @@ class ScaleUHook:
         s = getattr(self.unet, f"scaleu_s_{self.index}")
         h, r = args[0].split([b.numel(), args[0].shape[1] - b.numel()], dim=1)
         return (torch.cat(scale_features(h, r, b, s), dim=1), *args[1:])
+
+
+@contextlib.contextmanager
+def switched_off(unet: nn.Module) -> Iterator[None]:
+    """A UNet's ScaleU scales everything by 1 for a while: its parameters are 0 and then what they were."""
+    parameters = [p for name, p in unet.named_parameters(recurse=False) if name.startswith("scaleu_")]
+    kept = [p.detach().clone() for p in parameters]
+    try:
+        for p in parameters:
+            p.data.zero_()
+        yield
+    finally:
+        for p, value in zip(parameters, kept, strict=True):
+            p.data.copy_(value)
 
 
 def scale_features(

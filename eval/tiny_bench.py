@@ -42,7 +42,7 @@ class Seen:
         return {**scores(self.judged), **coco_scores(self.judged, resamples=coco_resamples), **_of_marks(self.marks)}
 
 
-def bench_tiny(draw: Draw, detectors: Sequence[TinyDetector], pictures: int, *, largest: int, seed: int) -> dict:
+def bench_tiny(draw: Draw, detectors: Sequence[TinyDetector], pictures: int, largest: int, seed: int) -> dict:
     """All scores of ``pictures`` fresh scenes with one to ``largest`` things, drawn from boxes, with 95 % intervals.
 
     The first detector, which needs a head for masks, gives the scores in full; the others a second opinion. Plain data.
@@ -75,7 +75,7 @@ def bench_tiny(draw: Draw, detectors: Sequence[TinyDetector], pictures: int, *, 
     }
 
 
-def bench_formats(draw: Draw, detector: TinyDetector, pictures: int, *, largest: int, seed: int) -> dict:
+def bench_formats(draw: Draw, detector: TinyDetector, pictures: int, largest: int, seed: int) -> dict:
     """The same scenes drawn from each kind of location alone; all are held against the scene's own boxes and masks."""
     scenes = fresh_scenes(pictures, largest, seed)
     columns = {

@@ -168,6 +168,11 @@ class TinyDetector:
         }
         save_file(halves, directory / "model.safetensors")
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether ``masks`` can be asked for."""
+        return self.net.config.masks
+
     def detect(self, image: Image.Image) -> list[Detection]:
         """What is in the picture, best first; boxes are full extents, normalised xyxy."""
         return self.detect_batch([image])[0]

@@ -35,7 +35,7 @@ class Marks:
 
     ``by_threshold``, ``part``: whether its colour, and that of its part (None where it has none of its own), show.
     ``mask_iou``: of its visible mask with the mask of what is in its place and of its kind, 0 when that is missing.
-    ``point_in_mask``, ``scribble_in_mask``: the share of its points in that mask.
+    ``point_in_mask``, ``scribble_in_mask``: the share of its points in that mask. None with a detector without masks.
     """
 
     thing: Thing
@@ -44,9 +44,9 @@ class Marks:
     texture: bool | None
     by_threshold: bool
     part: bool | None
-    mask_iou: float
-    point_in_mask: float
-    scribble_in_mask: float
+    mask_iou: float | None
+    point_in_mask: float | None
+    scribble_in_mask: float | None
 
     @property
     def in_place(self) -> bool:
@@ -54,10 +54,10 @@ class Marks:
 
 
 def mark(scene: Scene, picture: Image.Image, detections: Sequence[Detection], detector: TinyDetector) -> list[Marks]:
-    """The marks of each of the scene's things in a picture that was drawn from its layout; a detector with masks."""
+    """The marks of each of the scene's things in a picture that was drawn from its layout."""
     overlap = pairwise_iou([t.box.xyxy() for t in scene.things], [d.box.xyxy() for d in detections])
     there = {row: column for row, column in assign(overlap) if overlap[row, column] >= IN_PLACE}
-    masks = detector.masks(picture, detections)
+    masks = detector.masks(picture, detections) if detector.has_masks else None
     return [_mark(thing, picture, detections, masks, there.get(row)) for row, thing in enumerate(scene.things)]
 
 
@@ -65,11 +65,13 @@ def _mark(
     thing: Thing,
     picture: Image.Image,
     detections: Sequence[Detection],
-    masks: Sequence[NDArray[np.bool_]],
+    masks: Sequence[NDArray[np.bool_]] | None,
     column: int | None,
 ) -> Marks:
     found = None if column is None else detections[column]
-    mask = masks[column] if found is not None and found.label == thing.kind and column is not None else None
+    mask: NDArray[np.bool_] = np.zeros((SIDE, SIDE), dtype=np.bool_)
+    if masks is not None and column is not None and detections[column].label == thing.kind:
+        mask = masks[column]
     part = None
     if thing.part_colour is not None:
         part = colour_share(picture, thing.box, thing.part_colour) >= SHARE_OF_A_PART
@@ -80,21 +82,17 @@ def _mark(
         texture=None if found is None else found.texture == thing.texture,
         by_threshold=colour_share(picture, thing.box, thing.colour) >= SHARE_OF_A_COLOUR,
         part=part,
-        mask_iou=_mask_iou(thing.mask, mask),
-        point_in_mask=_share_in([thing.point], mask),
-        scribble_in_mask=_share_in(thing.scribble, mask),
+        mask_iou=None if masks is None else _mask_iou(thing.mask, mask),
+        point_in_mask=None if masks is None else _share_in([thing.point], mask),
+        scribble_in_mask=None if masks is None else _share_in(thing.scribble, mask),
     )
 
 
-def _mask_iou(wanted: NDArray[np.bool_], drawn: NDArray[np.bool_] | None) -> float:
-    if drawn is None:
-        return 0.0
+def _mask_iou(wanted: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> float:
     size = wanted.shape[1], wanted.shape[0]
     fitted = np.asarray(Image.fromarray(drawn).resize(size, Image.Resampling.NEAREST))
     return float((wanted & fitted).sum() / max(1, (wanted | fitted).sum()))
 
 
-def _share_in(points: Sequence[Point], mask: NDArray[np.bool_] | None) -> float:
-    if mask is None:
-        return 0.0
+def _share_in(points: Sequence[Point], mask: NDArray[np.bool_]) -> float:
     return float(np.mean([mask[min(int(p.y * SIDE), SIDE - 1), min(int(p.x * SIDE), SIDE - 1)] for p in points]))
