@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.console import quiet_transformers
-from eval.detectors import Detector, load_detector
+from eval.detectors import BUNDLED, Detector, load_detector
 from eval.fidelity import check
 from eval.referee import with_roles
 
@@ -46,7 +46,7 @@ class Checkers:
 
 def load_checkers(settings: CheckSettings, device: str = "cpu") -> Checkers:
     """Both detectors, ready to use; an error with an ``exit_code`` says what is not there and how to get it."""
-    if {settings.check_with, settings.score_with} - {"tiny", None}:
+    if {settings.check_with, settings.score_with} - {*BUNDLED, None}:
         quiet_transformers()
     judge = load_detector(settings.check_with, device=device, looks=settings.looks)
     if settings.score_with in (None, settings.check_with):

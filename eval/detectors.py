@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diffusion.layout import Layout
     from eval.open_vocabulary import OpenVocabularyDetector
 
+BUNDLED = ("tiny", "tiny-referee")
 DETECTORS = {"owlv2": "google/owlv2-base-patch16-ensemble", "grounding-dino": "IDEA-Research/grounding-dino-base"}
 """Detectors for any words, by a short name, and where they are on the hub."""
 CLIP = "openai/clip-vit-large-patch14"
@@ -78,18 +79,18 @@ class DetectorError(Exception):
 def load_detector(name: str = "tiny", *, device: str = "cpu", looks: str = "clip") -> Detector:
     """The detector of that name, ready to use.
 
-    ``name``: "tiny" is bundled; "owlv2" and "grounding-dino" look for any words, as does any other model of these
-    families, given by its hub id or by the folder that it was saved in. ``looks`` names the colour and texture of what
+    ``name``: "tiny" and "tiny-referee" are bundled, see ``TinyDetector.referee``; "owlv2" and "grounding-dino" look
+    for any words, as does any other model of these families, given by its hub id or folder. ``looks`` names the colour and texture of what
     these find: "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code`` (DetectorError,
     ModelMissing) says what is not there and how to get it.
     """
-    if name == "tiny":
-        return _Tiny()
+    if name in BUNDLED:
+        return _Tiny(name)
     from eval.hub import is_place, model_folder, model_type
 
     place = DETECTORS.get(name, name)
     if not is_place(place):
-        there = ", ".join(["tiny", *DETECTORS])
+        there = ", ".join([*BUNDLED, *DETECTORS])
         raise DetectorError(
             f"no detector is called {name!r}; there is: {there}, or the hub id or folder of a model of their families",
             exit_code=2,
@@ -120,15 +121,14 @@ def _families() -> dict[str, type[OpenVocabularyDetector]]:
 
 
 class _Tiny(Detector):
-    """The bundled detector for the tiny world: it knows the world's kinds, whatever it is asked for."""
+    """A bundled detector for the tiny world: it knows the world's kinds, whatever it is asked for."""
 
-    name = "tiny"
+    def __init__(self, name: str = "tiny") -> None:
+        from eval.tiny_detector import TinyDetector
 
-    def __init__(self) -> None:
-        from eval import tiny_detector
-
+        self.name = name
         try:
-            self._model = tiny_detector.TinyDetector.load(tiny_detector.WEIGHTS)
+            self._model = TinyDetector.referee() if name == "tiny-referee" else TinyDetector.load()
         except (OSError, ValueError) as error:
             raise DetectorError(f"the bundled detector cannot be loaded: {error}", exit_code=4) from error
 
