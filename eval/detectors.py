@@ -79,10 +79,10 @@ class DetectorError(Exception):
 def load_detector(name: str = "tiny", *, device: str = "cpu", looks: str = "clip") -> Detector:
     """The detector of that name, ready to use.
 
-    ``name``: "tiny" and "tiny-referee" are bundled, see ``TinyDetector.referee``; "owlv2" and "grounding-dino" look
-    for any words, as does any other model of these families, given by its hub id or folder. ``looks`` names the colour and texture of what
-    these find: "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code`` (DetectorError,
-    ModelMissing) says what is not there and how to get it.
+    ``name``: "tiny" and "tiny-referee" are bundled, see ``tiny_detector.REFEREE``; "owlv2" and "grounding-dino" look
+    for any words, as does any other model of these families, given by its hub id or folder. ``looks`` names the colour
+    and texture of what these find: "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code``
+    (DetectorError, ModelMissing) says what is not there and how to get it.
     """
     if name in BUNDLED:
         return _Tiny(name)
@@ -124,11 +124,12 @@ class _Tiny(Detector):
     """A bundled detector for the tiny world: it knows the world's kinds, whatever it is asked for."""
 
     def __init__(self, name: str = "tiny") -> None:
-        from eval.tiny_detector import TinyDetector
+        from eval import tiny_detector
 
         self.name = name
+        weights = {"tiny": tiny_detector.WEIGHTS, "tiny-referee": tiny_detector.REFEREE}[name]
         try:
-            self._model = TinyDetector.referee() if name == "tiny-referee" else TinyDetector.load()
+            self._model = tiny_detector.TinyDetector.load(weights, name)
         except (OSError, ValueError) as error:
             raise DetectorError(f"the bundled detector cannot be loaded: {error}", exit_code=4) from error
 

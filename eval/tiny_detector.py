@@ -35,6 +35,7 @@ NMS_IOU = 0.6
 MOST_DETECTIONS = 40
 WEIGHTS = Path(__file__).parent / "weights" / "tiny_detector"
 REFEREE = Path(__file__).parent / "weights" / "tiny_referee"
+"""The second bundled detector: trained apart from the first, on other pictures, and with a head for masks."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,10 @@ class TinyDetector:
 
     @classmethod
     def load(cls, directory: Path = WEIGHTS, name: str = "tiny") -> TinyDetector:
-        """The detector saved in ``directory``; OSError or ValueError names the file that is missing or broken."""
+        """The detector saved in ``directory``, to be quoted by ``name``.
+
+        OSError or ValueError names the file that is missing or broken.
+        """
         config_file, weights_file = directory / "config.json", directory / "model.safetensors"
         try:
             fields = json.loads(config_file.read_text())
@@ -153,11 +157,6 @@ class TinyDetector:
         except (SafetensorError, RuntimeError) as error:
             raise ValueError(f"{weights_file}: not the weights of this detector: {error}") from error
         return cls(net, name)
-
-    @classmethod
-    def referee(cls) -> TinyDetector:
-        """The second bundled detector, trained apart from the first, on other pictures, with a head for masks."""
-        return cls.load(REFEREE, "tiny-referee")
 
     def save(self, directory: Path) -> None:
         """Write config.json and model.safetensors (fp16)."""

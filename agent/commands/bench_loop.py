@@ -58,14 +58,14 @@ def loop(
         again = [derived_seed(noise, number) for number in range(2, rounds + 1)]
         cases.append(Case(prompt, first, later, reseed(first, renderer.render, look, again)))
     found = compare(cases, lambda layout, image: check(layout, image, referee))
-    result = {
+    table = {
         "renderer": renderer.describe(),
         "steering": judge.name,
         "referee": referee.name,
         "rounds": rounds,
         **found,
     }
-    emit_json(result) if json else _show(result)
+    emit_json(table) if json else _show(table)
 
 
 def _tries(result: LoopResult) -> list[Try]:

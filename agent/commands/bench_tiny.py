@@ -73,9 +73,9 @@ def tiny(
     from agent.console import messages
     from agent.render import RenderSettings
     from eval import tiny_ablations, tiny_bench
-    from eval.tiny_detector import TinyDetector
+    from eval.tiny_detector import REFEREE, TinyDetector
 
-    referee, which = TinyDetector.referee(), (pictures, largest, seed)
+    referee, which = TinyDetector.load(REFEREE, "tiny-referee"), (pictures, largest, seed)
     with Progress(console=messages()) as progress:
         artist = _Artist(model, RenderSettings(steps, guidance, alpha, mis, merge, instance_mask), progress)
         if ablations:

@@ -38,7 +38,7 @@ KINDS: dict[str, Kind] = {
     "fish": Kind((), 1.6, 0.9),
     "bird": Kind(("birdie",), 1.3, 0.8, "sky"),
     "cat": Kind(("kitten", "kitty"), 0.85, 0.9, "ground"),
-    "flower": Kind(("blossom", "daisy"), 0.75, 0.8, "ground", ("centre", "center", "middle")),
+    "flower": Kind(("blossom", "daisy"), 0.75, 0.8, "ground", ("centre", "center")),
     "cup": Kind(("mug", "teacup", "coffee cup", "coffee mug", "tea cup"), 1.2, 0.7),
     "mushroom": Kind(("toadstool",), 1.0, 0.8, "ground", ("stem", "stalk")),
     "apple": Kind((), 0.92, 0.7),

@@ -12,7 +12,7 @@ from eval.colours import colour_share
 from eval.frechet import frechet_distance
 from eval.tiny_ablations import ablations
 from eval.tiny_bench import bench_formats, bench_tiny, look
-from eval.tiny_detector import TinyDetector
+from eval.tiny_detector import REFEREE, TinyDetector
 from eval.tiny_scenes import FORMATS, fresh_scenes, is_unseen, located_by
 
 PICTURES = 12
@@ -21,7 +21,7 @@ SEED = 70_000_000
 
 @pytest.fixture(scope="module")
 def referee():
-    return TinyDetector.referee()
+    return TinyDetector.load(REFEREE, "tiny-referee")
 
 
 @pytest.fixture(scope="module")
