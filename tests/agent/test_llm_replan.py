@@ -191,3 +191,19 @@ def test_masks_and_points_stay_with_what_stays_and_are_reported_where_a_move_cos
     assert plan.layout.instance("cone_1").point == cone.point
     assert plan.layout.instance("cube_1").mask is None
     assert plan.notes == ("cube moved", "cube_1: moved, so its mask no longer fits and was left out")
+
+
+def test_a_replan_that_asks_for_less_goes_back() -> None:
+    """A thing that came out in the wrong colour is not corrected by planning that colour."""
+    plan, [_, second] = replan(says(edited(1, caption="a pink cube")), says(BETTER))
+    assert "instances[1].caption: cube_1 must go on asking for colour red" in second[-1]["content"]
+    assert plan.layout.instance("cube_1").caption == "a red cube"
+
+
+def test_remarks_before_the_drawing_are_quoted_and_their_answer_is_a_whole_plan() -> None:
+    with FakeOpenAI(says(BETTER)) as server:
+        planner = LLMPlanner("fake", base_url=server.url, environ={})
+        plan = planner.revise("three shapes", LAYOUT, ["cone_1: too small", "ball_1: floats"], seed=0)
+    question = server.requests[0].body["messages"][1]["content"]
+    assert "- cone_1: too small\n- ball_1: floats" in question and json.dumps(to_wire(LAYOUT)) in question
+    assert plan.layout.instance("cube_1").box == box(0.4, 0.4, 0.62, 0.72)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -77,3 +78,17 @@ def test_the_examples_do_what_they_show() -> None:
     assert cyclist.depth < behind.depth and cyclist.box.x1 < behind.box.x1 and cyclist.box.y0 < behind.box.y1
     assert "people" in boats.negative_prompt and all("people" not in one.caption for one in boats)
     assert all("watercolour" in one.caption for one in snowman) and "watercolour" in snowman.background
+
+
+def test_the_examples_keep_the_perspective_that_they_state() -> None:
+    """Things of one kind on level ground are as large as their lower edges lie below the horizon."""
+    compared = 0
+    for _, answer in EXAMPLES:
+        horizon = re.search(r"horizon at (\d+)", json.loads(answer)["reasoning"]["ground"])
+        things = read_answer(answer, width=1000, height=1000).layout.instances
+        for one, other in itertools.combinations(things, 2):
+            if horizon and one.category == other.category:
+                below = [thing.box.y1 - int(horizon[1]) / 1000 for thing in (one, other)]
+                assert one.box.height / other.box.height == pytest.approx(below[0] / below[1], rel=0.05)
+                compared += 1
+    assert compared >= 4
