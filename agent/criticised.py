@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.critic import Critique, Finding, critique
 from agent.planner import Plan, PlannerError, Reviser
+from agent.usage import add_usage
 from diffusion.layout import Layout, LayoutError
 from eval.report import FidelityReport
 
@@ -74,4 +75,6 @@ def revised_once(planner: Reviser, prompt: str, plan: Plan, *, seed: int) -> Rev
     if len(left) >= len(said.findings):
         return Revision(said, plan, False, said.findings, f"the revision has {len(left)} findings itself")
     notes = tuple(dict.fromkeys((*plan.notes, *better.notes)))
-    return Revision(said, replace(better, notes=notes), True, left)
+    usage = dict(plan.usage)
+    add_usage(usage, better.usage)
+    return Revision(said, replace(better, notes=notes, usage=usage, cached=plan.cached and better.cached), True, left)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 
 import pytest
 
+from agent.critic import critique
 from agent.llm import DEFAULT_MODEL, LLMPlanner
 from agent.planner import PlannerError
-from prompts.wire import wire_schema
+from prompts.texts import prompt
+from prompts.wire import read_answer, wire_schema
 from tests.agent.fake_openai_server import FakeOpenAI, fails, says
 from tests.agent.llm_answers import GOOD, KEY, answer, plan, planner
 
@@ -98,3 +101,11 @@ def test_answers_in_any_script_are_kept() -> None:
     changed["instances"][0]["caption"] = caption
     with FakeOpenAI(says(changed)) as server:
         assert plan(server).layout.instances[0].caption == caption
+
+
+def test_the_critic_has_nothing_to_say_of_the_worked_examples() -> None:
+    system = prompt("plan_system").render(width=1024, height=1024, max_instances=30)
+    examples = re.findall(r"^Description: (.+)\nAnswer: (\{(?:.+\n?)+)", system, re.MULTILINE)
+    assert len(examples) >= 5
+    for description, text in examples:
+        assert critique(description, read_answer(text, width=1024, height=1024).layout).findings == ()
