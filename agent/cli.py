@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from agent.commands import (
+    batch,
     bench,
     cache,
     check,
@@ -59,6 +60,7 @@ app = typer.Typer(
 
 for command in (
     generate.generate,
+    batch.batch,
     plan.plan,
     critique.critique,
     render.render,

@@ -97,7 +97,7 @@ def report(error: BaseException) -> int:
     if code == ExitCode.INTERRUPTED:
         warn("interrupted")
     elif code is not None:
-        fail(_message(error))
+        fail(in_words(error))
     else:
         code = ExitCode.DEFECT
         defect = error if isinstance(error, Defect) else Defect(error, write_traceback(error))
@@ -137,7 +137,8 @@ def is_framework_exit(error: BaseException) -> bool:
     return type(error).__module__.startswith(("typer.", "click."))
 
 
-def _message(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """An error that the person can act on, without its type."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"

@@ -9,6 +9,7 @@ Every file is written whole or not at all; run.json says "running" first and is 
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import platform
@@ -53,10 +54,10 @@ class RunFolder:
         self.record: dict[str, Any] = {
             "state": "running",
             "folder": str(path),
-            "started": _now(),
+            "started": now(),
             "finished": None,
             **record,
-            "versions": _versions(),
+            "versions": versions(),
             "timings": {},
             "rounds": [],
             "best_round": None,
@@ -164,7 +165,7 @@ class RunFolder:
     def finish(self, state: State, message: str | None = None) -> None:
         """Writes the final run.json, with the hash of every file of the run."""
         self.record["state"] = state
-        self.record["finished"] = _now()
+        self.record["finished"] = now()
         if message is not None:
             self.record["message"] = message
         files = [self.path / name for name in OWN_FILES if name != RUN_FILE]
@@ -215,13 +216,8 @@ class RunFolder:
         self.save()
 
     def _picture_text(self, layout: Layout, seed: int) -> dict[str, str]:
-        return {
-            "Software": f"scenewright {self.record['versions']['scenewright']}",
-            "prompt": str(self.record.get("prompt", layout.caption)),
-            "plan": layout.to_json(indent=None),
-            "seed": str(seed),
-            "model": str(self.record.get("options", {}).get("model", "")),
-        }
+        prompt = str(self.record.get("prompt", layout.caption))
+        return picture_text(prompt, layout, seed, str(self.record.get("options", {}).get("model", "")))
 
 
 def default_folder(prompt: str, base: Path = Path("runs")) -> Path:
@@ -244,11 +240,24 @@ def png_bytes(image: Image, text: dict[str, str]) -> bytes:
     return buffer.getvalue()
 
 
+def picture_text(prompt: str, layout: Layout, seed: int, model: str) -> dict[str, str]:
+    """What a picture says of itself in its text chunks."""
+    return {
+        "Software": f"scenewright {versions()['scenewright']}",
+        "prompt": prompt,
+        "plan": layout.to_json(indent=None),
+        "seed": str(seed),
+        "model": model,
+    }
+
+
 def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 
 
-def _versions() -> dict[str, str | None]:
+@functools.cache
+def versions() -> dict[str, str | None]:
+    """Of Python, the platform and the packages that a picture depends on."""
     found: dict[str, str | None] = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:
@@ -258,5 +267,6 @@ def _versions() -> dict[str, str | None]:
     return found
 
 
-def _now() -> str:
+def now() -> str:
+    """UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

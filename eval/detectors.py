@@ -42,6 +42,8 @@ class Detector(ABC):
     """Which detector, with its weights: what a report quotes."""
     confident: float = 0.5
     """From this score on a thing that nobody planned counts against the picture."""
+    exact: bool = False
+    """Whether batches of one size give the same bits for an image whatever else they hold."""
 
     def detect(self, image: Image.Image, queries: Sequence[Query]) -> list[Detection]:
         """What is in the image, the most confident first, duplicates removed.
@@ -122,6 +124,8 @@ def _families() -> dict[str, type[OpenVocabularyDetector]]:
 
 class _Tiny(Detector):
     """A bundled detector for the tiny world: it knows the world's kinds, whatever it is asked for."""
+
+    exact = True
 
     def __init__(self, name: str = "tiny") -> None:
         from eval import tiny_detector

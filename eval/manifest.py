@@ -82,6 +82,8 @@ class Entry(_Record):
     """The item's own, or made from its content; unique in the batch."""
     name: str
     """The id as a file name without ending; unique in the batch whatever the file system."""
+    item_sha256: Sha256
+    """Of all that the item itself decides: id, prompt, layout, seed, options."""
     state: State
     """``done``: drawn, and accepted where it was checked."""
     prompt: str | None
@@ -98,8 +100,8 @@ class Entry(_Record):
     rounds: tuple[Round, ...] = ()
     """Those that were drawn, in order."""
     timings: Timings = Timings()
-    usage: dict[str, int] = {}
-    """LLM tokens by kind, over all rounds."""
+    usage: dict[str, float] = {}
+    """What asking an LLM took, over all rounds, as in a planner's Plan."""
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
     finished: str
@@ -112,17 +114,24 @@ class Entry(_Record):
 
 def read_manifest(folder: Path) -> list[Entry]:
     """The entries of a batch's folder in the order in which they were finished; ManifestError, or OSError."""
-    return list(iterate_manifest(folder))
+    return [entry for entry, _ in iterate_manifest(folder)]
 
 
-def iterate_manifest(folder: Path) -> Iterator[Entry]:
-    """As ``read_manifest``, one by one. A last line without its end was never finished, and is passed over."""
+def iterate_manifest(folder: Path, start: int = 0) -> Iterator[tuple[Entry, int]]:
+    """Each entry with the byte at which its line ends, from the line that begins at byte ``start``.
+
+    A last line without its end was never finished, and is passed over.
+    """
     path = folder / MANIFEST
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        end = file.seek(start)
+        for line in file:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield Entry.model_validate_json(line)
+                entry = Entry.model_validate_json(line)
             except ValidationError as error:
+                number = path.read_bytes()[:end].count(b"\n") + 1
                 raise ManifestError(explain(error, f"{path}: line {number}")) from error
+            end += len(line)
+            yield entry, end

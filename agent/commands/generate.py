@@ -32,7 +32,7 @@ def generate(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="The run's folder; runs/<time>-<words> when not given."),
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, max=99, help="At most so many pictures are drawn.")] = 3,
+    rounds: options.Rounds = 3,
     planner: options.PlannerName = "auto",
     llm_model: options.LlmModel = None,
     llm_timeout: options.LlmTimeout = 120.0,
@@ -51,9 +51,7 @@ def generate(
     merge: options.Merge = None,
     instance_mask: options.InstanceMask = None,
     device: options.Device = "auto",
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Draw with the bundled model also what it was never trained on.")
-    ] = False,
+    anyway: options.Anyway = False,
     overwrite: options.Overwrite = False,
     show: options.Show = True,
     json: options.Json = False,

@@ -127,6 +127,10 @@ Looks = Annotated[
         "by hub id or folder.",
     ),
 ]
+Rounds = Annotated[int, typer.Option("--rounds", min=1, max=99, help="At most so many pictures are drawn of a scene.")]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Draw with the bundled model also what it was never trained on.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that DIR holds.")]
 Show = Annotated[bool, typer.Option("--show/--no-show", help="Preview the picture where the terminal can.")]
 

@@ -1,0 +1,197 @@
+"""A batch's folder: what it was begun with, who works on which item, and the manifest of what is finished.
+
+See ``eval.manifest`` for what lies in it. Any number of processes may work in one folder, and any of them may be
+killed: an item belongs to the process that holds its claim, and is finished when its line stands in the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.batch.claims import Claims
+from agent.batch.items import Item
+from agent.exits import Stop
+from agent.files import write_bytes, write_text
+from agent.run import now, versions
+from diffusion.layout import short
+from eval.manifest import BATCH_FILE, MANIFEST, Entry, State, iterate_manifest
+
+LOCKS = ".claims"
+FOLDERS = ("images", "plans", "reports", "rounds", "errors")
+_MANIFEST_LOCK, _ALIVE = "manifest", "alive"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is remembered of a finished item."""
+
+    digest: str
+    state: State
+    exit_code: int
+    message: str
+    pictures: int
+    usage: dict[str, float]
+
+
+class BatchFolder:
+    """The folder of one batch, opened once by each process that works in it; threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record: dict[str, Any] = {}
+        self.known: dict[str, Known] = {}
+        self._claims = Claims(path / LOCKS)
+        self._lock = threading.Lock()
+        self._read_up_to = 0
+        self._inode: int | None = None
+
+    @classmethod
+    def open(cls, path: Path, settings: dict[str, Any]) -> BatchFolder:
+        """Begins a batch in the folder or goes on with one; Stop when another one, or something else, is in it."""
+        if path.exists() and not path.is_dir():
+            raise Stop(f"{path}: not a folder; -o names the folder that the batch is kept in")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            strangers = sorted(file.name for file in path.iterdir() if not file.name.startswith("."))
+            if strangers and not (path / BATCH_FILE).exists():
+                raise Stop(f"{path}: there is something else in this folder ({short(strangers[0])}); choose another")
+            folder = cls(path.resolve())
+            with folder._exclusively():
+                folder._begin(settings)
+                folder._sweep()
+                folder._catch_up(mend=True)
+        except OSError as error:
+            raise Stop(f"{path}: cannot be used as the batch's folder ({error.strerror or error})") from error
+        return folder
+
+    def check(self, items: Iterable[Item]) -> None:
+        """Stop when an item is known in this folder as another one: an id stands for one scene."""
+        for item in items:
+            known = self.known.get(item.id)
+            if known is not None and known.digest != item.digest():
+                raise Stop(
+                    f"{item.place}: the item {short(item.id)} is finished in {self.path} with another prompt, layout, "
+                    "seed or options: give it another id, or choose another folder"
+                )
+
+    @contextmanager
+    def claim(self, item: Item) -> Iterator[bool]:
+        """Whether this process may work on the item now; then nobody else does, and it was not finished before."""
+        name = f"item {item.id}"
+        if not self._claims.take(name):
+            yield False
+            return
+        try:
+            self.catch_up()
+            yield item.id not in self.known
+        finally:
+            self._claims.give_back(name)
+
+    def catch_up(self) -> None:
+        """Reads what others have finished meanwhile."""
+        with self._lock:
+            self._catch_up(mend=False)
+
+    def append(self, entry: Entry) -> None:
+        """Writes the item's line, which finishes it. OSError when it cannot be written; then no part of it is."""
+        # Not synchronised one by one: a line that a power failure swallows costs one item, which is done again.
+        line = entry.to_line().encode()
+        with self._exclusively():
+            self._catch_up(mend=True)
+            file = os.open(self.path / MANIFEST, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                written = os.write(file, line)
+                if written < len(line):
+                    os.write(file, line[written:])
+            except OSError:
+                os.ftruncate(file, self._read_up_to)
+                raise
+            finally:
+                os.close(file)
+            self._catch_up(mend=False)
+
+    def forget_failed(self, items: Iterable[Item]) -> int:
+        """Takes the lines of these items that failed out of the manifest; how many there were."""
+        wanted = {item.id for item in items}
+        with self._exclusively():
+            self._catch_up(mend=True)
+            failed = {id for id, known in self.known.items() if known.state == "failed" and id in wanted}
+            if failed:
+                kept = [entry.to_line() for entry, _ in iterate_manifest(self.path) if entry.id not in failed]
+                write_text(self.path / MANIFEST, "".join(kept))
+                self._catch_up(mend=False)
+        return len(failed)
+
+    def write(self, name: str, data: bytes) -> None:
+        """A file of the batch, whole or not at all."""
+        write_bytes(self.path / name, data)
+
+    def save_record(self, **changes: Any) -> None:
+        self.record |= changes
+        write_text(self.path / BATCH_FILE, json.dumps(self.record, ensure_ascii=False, indent=2) + "\n")
+
+    def close(self) -> None:
+        self._claims.close()
+
+    def _begin(self, settings: dict[str, Any]) -> None:
+        file = self.path / BATCH_FILE
+        if not file.exists():
+            self.save_record(version=1, started=now(), settings=settings, rows=None, versions=versions())
+            return
+        try:
+            self.record = json.loads(file.read_text(encoding="utf-8"))
+            before = self.record["settings"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Stop(f"{file}: not a batch's record ({error}); choose another folder") from error
+        changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
+        if changed:
+            was = ", ".join(f"{key} was {short(before.get(key))} and is {short(settings.get(key))}" for key in changed)
+            raise Stop(f"{self.path}: begun with other settings: {was}; repeat them, or choose another folder")
+
+    def _sweep(self) -> None:
+        """Removes what killed processes left half written, when no other process is at work here."""
+        if self._claims.take(_ALIVE):
+            for name in FOLDERS:
+                for part in (self.path / name).rglob(".*.part"):
+                    part.unlink(missing_ok=True)
+        self._claims.take(_ALIVE, shared=True, wait=True)
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        with self._lock:
+            self._claims.take(_MANIFEST_LOCK, wait=True)
+            try:
+                yield
+            finally:
+                self._claims.give_back(_MANIFEST_LOCK)
+
+    def _catch_up(self, *, mend: bool) -> None:
+        """Reads the manifest's new lines. ``mend``: cuts a line off that a killed process did not finish."""
+        path = self.path / MANIFEST
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return
+        if (status.st_ino != self._inode) or status.st_size < self._read_up_to:
+            self.known.clear()
+            self._read_up_to, self._inode = 0, status.st_ino
+        if status.st_size == self._read_up_to:
+            return
+        for entry, end in iterate_manifest(self.path, self._read_up_to):
+            self.known[entry.id] = _known(entry)
+            self._read_up_to = end
+        if mend and self._read_up_to < path.stat().st_size:
+            os.truncate(path, self._read_up_to)
+
+
+def _known(entry: Entry) -> Known:
+    failure = entry.failure
+    code, message = (failure.exit_code, failure.message) if failure else (0, "")
+    return Known(entry.item_sha256, entry.state, code, message, len(entry.rounds), entry.usage)

@@ -1,0 +1,114 @@
+"""Workers that are processes of this machine, each with a studio of its own: one a GPU, or one a core."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from agent.batch.engine import WorkerLost
+from agent.batch.studio import Job, Outcome, Setup, Studio
+from agent.checkers import CheckSettings
+from diffusion.places import TINY_FOLDER
+
+GRACE = 10.0
+"""Seconds that a process may take to end."""
+MOST = 8
+"""More processes are started only when asked for: each holds a copy of the model."""
+SMALL = 200 * 1024 * 1024
+"""Weights of fewer bytes are drawn with one process a core; larger ones share the cores' memory."""
+
+
+class ProcessWorker:
+    """A process that draws; when it dies, another one is started for the next group."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._start()
+
+    def rows(self) -> int:
+        return self._ask("rows", ())
+
+    def draw(self, jobs: Sequence[Job], rows: int) -> list[Outcome]:
+        return self._ask("draw", (jobs, rows))
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.join(GRACE)
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process: SpawnProcess = context.Process(target=_serve, args=(theirs, self._setup), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def _ask(self, method: str, arguments: tuple):
+        try:
+            self._connection.send((method, arguments))
+            return self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join(GRACE)
+            code = self._process.exitcode
+            self.close()
+            self._start()
+            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+            raise WorkerLost(f"the process that drew it {how}") from None
+
+
+def local_workers(model: str, checking: CheckSettings, device: str, count: int | None) -> list[partial[ProcessWorker]]:
+    """How to start each worker: one a GPU where there are some, else one a core while the model is small."""
+    gpus = 0 if device == "cpu" else _gpus()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    small = _weight_bytes(model) < SMALL
+    wanted = count or gpus or (min(cores, MOST) if small else 1)
+    # One thread where processes share the cores: threads that wait for each other at every step are slower.
+    threads = None if gpus else 1 if small else max(1, cores // wanted)
+    return [partial(ProcessWorker, Setup(model, checking, device, index, threads)) for index in range(wanted)]
+
+
+def _serve(connection: Connection, setup: Setup) -> None:
+    """The process: answers until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Not the default, which would leave what libraries hold of the system's to be cleaned up by others, aloud.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    studio = Studio(setup)
+    while True:
+        try:
+            method, arguments = connection.recv()
+            connection.send(getattr(studio, method)(*arguments))
+        except (EOFError, OSError):
+            return
+
+
+def _end_with_parent() -> None:
+    """A killed batch must not leave processes behind that go on drawing."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _gpus() -> int:
+    """How many GPUs this process may use, as far as the system shows without loading torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _weight_bytes(model: str) -> float:
+    folder = TINY_FOLDER if model == "tiny" else Path(model)
+    files = list(folder.rglob("*.safetensors")) if folder.is_dir() else []
+    return sum(file.stat().st_size for file in files) if files else float("inf")
