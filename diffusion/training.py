@@ -109,6 +109,12 @@ def join_processes() -> tuple[int, int]:
     return dist.get_rank(), dist.get_world_size()
 
 
+def wait_for_all() -> None:
+    """Goes on when every process has come this far."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Averages the gradients over all processes, where there are several; a layer that a batch did not use adds 0."""
     if not dist.is_initialized():

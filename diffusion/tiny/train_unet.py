@@ -33,10 +33,14 @@ from diffusion.training import (
     learning_rate,
     load_checkpoint,
     save_checkpoint,
+    wait_for_all,
 )
 from diffusion.unet import InstanceDiffusionUNet
 
 EMA_DECAY = 0.9985
+PARTS = ("all", "base", "instances")
+"""Everything at once; or in two stages as the paper does: a text-to-image base that is never given instances, and then,
+with ``--start`` at its result, UniFusion, the gated attention and ScaleU alone on the frozen base."""
 WARMUP = 100
 CLIP = 1.0
 IN_A_BOX = 4.0
@@ -48,6 +52,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of encoded scenes (diffusion.tiny.pictures)")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained parts")
     parser.add_argument("--start", type=Path, help="folder of trained parts to start from, such as the bundled weights")
+    parser.add_argument("--part", choices=PARTS, default="all", help="what is trained; see PARTS in the source")
     parser.add_argument("--steps", type=int, default=8000, help="steps of the whole schedule")
     parser.add_argument("--batch", type=int, default=32, help="samples per step, over all processes")
     parser.add_argument("--lr", type=float, default=8e-4)
@@ -61,15 +66,20 @@ def train(options: argparse.Namespace) -> None:
     device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(options.seed)
     latents, layouts = read_scenes(options.data)
-    tokenizer = _tokenizer(options.out / "tokenizer", options.start, layouts)
+    if rank == 0:
+        _keep_tokenizer(options.out / "tokenizer", options.start, layouts)
+    wait_for_all()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(options.out / "tokenizer")
     if options.start:
         unet = InstanceDiffusionUNet.from_pretrained(options.start / "unet", dtype=torch.float32).train()
         encoder = CLIPTextModel.from_pretrained(options.start / "text_encoder", dtype=torch.float32).train()
     else:
         unet, encoder = build_unet(), build_text_encoder(tokenizer)
     data = TinyDataset(latents, layouts, tokenizer, unet.slots)
+    for name, parameter in (*unet.named_parameters(), *encoder.named_parameters()):
+        parameter.requires_grad_(options.part == "all" or is_of_instances(name) == (options.part == "instances"))
     modules: dict[str, nn.Module] = {"unet": unet.to(device), "text_encoder": encoder.to(device)}
-    parameters = [p for module in modules.values() for p in module.parameters()]
+    parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizers = build_optimizers(modules, options.lr)
     ema = Ema(modules, EMA_DECAY)
     scheduler = DDPMScheduler.from_config(build_scheduler().config)
@@ -87,7 +97,7 @@ def train(options: argparse.Namespace) -> None:
         batch = data.batch(step, options.batch // world, seed=options.seed, rank=rank).to(device)
         generator = torch.Generator().manual_seed((options.seed << 40) + (step << 8) + rank)
         with torch.autocast(device.type, torch.bfloat16), _attention_for(device):
-            loss = compute(modules, batch, scheduler, generator)
+            loss = compute(modules, batch, scheduler, generator, 0.0 if options.part == "base" else 1.0)
         loss.backward()
         average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -110,7 +120,7 @@ def train(options: argparse.Namespace) -> None:
 
 def build_optimizers(modules: dict[str, nn.Module], lr: float) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al., 2024) for the matrices of the linear layers, AdamW for everything else."""
-    named = [(name, p) for module in modules.values() for name, p in module.named_parameters()]
+    named = [(name, p) for module in modules.values() for name, p in module.named_parameters() if p.requires_grad]
     matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in named if p.ndim != 2 or "embed" in name]
     return [
@@ -120,13 +130,13 @@ def build_optimizers(modules: dict[str, nn.Module], lr: float) -> list[torch.opt
 
 
 def loss_of(
-    modules: dict[str, Any], batch: Batch, scheduler: DDPMScheduler, generator: torch.Generator
+    modules: dict[str, Any], batch: Batch, scheduler: DDPMScheduler, generator: torch.Generator, scale: float = 1.0
 ) -> torch.Tensor:
-    """The diffusion loss of a batch, with gradients to the UNet and the text tower."""
+    """The diffusion loss of a batch, with gradients to the UNet and the text tower. ``scale``: of the instances."""
     encoder, unet = modules["text_encoder"], modules["unet"]
     context = encoder(batch.prompt).last_hidden_state
     grounding = with_text(batch, encoder(batch.phrases).pooler_output.to(context.dtype))
-    instances = unet.encode_instances(grounding, instance_mask=True)
+    instances = unet.encode_instances(grounding, instance_mask=True).at_scale(scale)
 
     def predict(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         return unet(noisy, timesteps, context, instances).sample
@@ -136,14 +146,20 @@ def loss_of(
     return diffusion_loss(predict, batch.latents, scheduler, generator, emphasis)
 
 
-def _tokenizer(folder: Path, start: Path | None, layouts: Sequence[Layout]) -> PreTrainedTokenizerFast:
-    """The tokenizer that training began with, else a new one: more scenes must not give words new numbers."""
-    if start and not folder.exists():
+def is_of_instances(name: str) -> bool:
+    """Whether a parameter of the UNet belongs to what InstanceDiffusion adds to the text-to-image network."""
+    return name.startswith(("position_net.", "scaleu_")) or ".fuser." in name
+
+
+def _keep_tokenizer(folder: Path, start: Path | None, layouts: Sequence[Layout]) -> None:
+    """Saves the tokenizer that training began with, else a new one: more scenes must not give words new numbers."""
+    if folder.exists():
+        return
+    if start:
         PreTrainedTokenizerFast.from_pretrained(start / "tokenizer").save_pretrained(folder)
-    if not folder.exists():
+    else:
         texts = (text for layout in layouts for text in (layout.caption, *(i.caption for i in layout)))
         build_tokenizer(texts).save_pretrained(folder)
-    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def _attention_for(device: torch.device) -> contextlib.AbstractContextManager:

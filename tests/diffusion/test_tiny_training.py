@@ -14,6 +14,7 @@ from diffusion.tiny.model import LATENT_CHANNELS, LATENT_SIDE, build_unet
 from diffusion.tiny.pictures import encode_scenes
 from diffusion.tiny.text import build_text_encoder, build_tokenizer
 from diffusion.tiny.world import sample_scene
+from diffusion.unet import InstanceDiffusionUNet
 
 SCENES = 8
 
@@ -41,8 +42,10 @@ def scenes(tmp_path_factory):
     return folder
 
 
-def options(scenes, out, steps, start=None):
-    return argparse.Namespace(data=scenes, out=out, start=start, steps=steps, batch=2, lr=1e-3, seed=0, save_every=1)
+def options(scenes, out, steps, start=None, part="all"):
+    return argparse.Namespace(
+        data=scenes, out=out, start=start, part=part, steps=steps, batch=2, lr=1e-3, seed=0, save_every=1
+    )
 
 
 def test_a_batch_is_decided_by_its_step(data):
@@ -90,6 +93,24 @@ def test_a_stopped_run_ends_with_the_weights_of_an_unbroken_one(scenes, tmp_path
         for name in ("unet", "text_encoder"):
             for key, value in unbroken[part][name].items():
                 assert torch.equal(value, stopped[part][name][key]), (part, key)
+
+
+def test_two_stages_train_the_base_and_then_the_instances_alone(scenes, tmp_path):
+    def weights(name):
+        return torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["modules"]["unet"]
+
+    torch.manual_seed(0)
+    untrained = build_unet().state_dict()
+    train_unet.train(options(scenes, tmp_path / "base", 2, part="base"))
+    train_unet.train(options(scenes, tmp_path / "instances", 2, start=tmp_path / "base", part="instances"))
+    saved = InstanceDiffusionUNet.from_pretrained(tmp_path / "base" / "unet", dtype=torch.float32).state_dict()
+    base, both = weights("base"), weights("instances")
+    added = {key for key in base if train_unet.is_of_instances(key)}
+    assert 0 < len(added) < len(base)
+    assert all(torch.equal(both[key], saved[key]) for key in base.keys() - added)
+    assert any(not torch.equal(base[key], untrained[key]) for key in base.keys() - added)
+    assert all(torch.equal(base[key], untrained[key]) for key in added)
+    assert any(not torch.equal(both[key], saved[key]) for key in added)
 
 
 def stop_after(run, steps):
