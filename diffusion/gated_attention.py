@@ -6,12 +6,14 @@ a transformer block's self-attention and its cross-attention:
     x = x + s * tanh(alpha_attn) * SelfAttention(norm1([x, linear(tokens)]))[visual]
     x = x + s * tanh(alpha_dense) * FeedForward(norm2(x))
 
-Only visual tokens ask (the instance tokens' own outputs are thrown away), and the instance tokens' keys and values are
-computed once a picture: they depend on no timestep.
+The same numbers come with less work. Only visual tokens ask: the instance tokens' own outputs are thrown away. The
+instance tokens' keys and values are computed once a picture: they depend on no timestep. Unused slots hold the same
+token over and over: one of them stands for all, with the logarithm of their number added to its scores.
 """
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,25 +21,85 @@ from typing import Literal
 
 import torch
 from diffusers.models.attention import GatedSelfAttentionDense
+from torch import nn
 from torch.nn import functional
 
 MaskAxes = Literal["xy", "official"]
+FORMAT_GROUPS = 4
+"""Boxes, points, scribbles, polygons: one token a slot each; the map tokens follow."""
+
+
+@dataclass(frozen=True)
+class InstanceKeys:
+    """What the fusers of one network read of B pictures at every step.
+
+    pairs: for each fuser, by its index, keys and values (B, heads, K, head width). copies: (K,) the logarithm of how
+    many alike tokens each key stands for, None where each stands for itself. masks: by the number L of visual tokens,
+    (B, 1, L, L + K) to add to the scores: -inf where a visual token may not attend, copies included. scale: the fusers'
+    strength, 1 as trained, 0 off.
+    """
+
+    pairs: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+    copies: torch.Tensor | None = None
+    masks: dict[int, torch.Tensor] = field(default_factory=dict)
+    scale: float = 1.0
+
+    def bias(self, visual_tokens: int) -> torch.Tensor | None:
+        """(B or 1, 1, L or 1, L + K) to add to the scores, or None."""
+        if visual_tokens in self.masks:
+            return self.masks[visual_tokens]
+        return None if self.copies is None else functional.pad(self.copies, (visual_tokens, 0))[None, None, None]
+
+
+class GatedInstanceAttention(GatedSelfAttentionDense):
+    """The fuser. Parameters are those of diffusers' GLIGEN block; ``index`` is its place among its network's fusers."""
+
+    index = 0
+
+    def forward(self, x: torch.Tensor, objs: InstanceKeys) -> torch.Tensor:
+        """x: (B, L, C) visual tokens."""
+        if objs.scale == 0:
+            return x
+        attended = self._attend(self.norm1(x), objs)
+        x = x + objs.scale * self.alpha_attn.tanh() * attended
+        return x + objs.scale * self.alpha_dense.tanh() * self.ff(self.norm2(x))
+
+    def keys_and_values(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Instance tokens (B, K, C) -> (B, heads, K, head width) each."""
+        tokens = self.norm1(self.linear(tokens))
+        return self._heads(self.attn.to_k(tokens)), self._heads(self.attn.to_v(tokens))
+
+    def _attend(self, x: torch.Tensor, objs: InstanceKeys) -> torch.Tensor:
+        instance_keys, instance_values = objs.pairs[self.index]
+        keys = torch.cat((self._heads(self.attn.to_k(x)), instance_keys), dim=2)
+        values = torch.cat((self._heads(self.attn.to_v(x)), instance_values), dim=2)
+        out = functional.scaled_dot_product_attention(
+            self._heads(self.attn.to_q(x)), keys, values, attn_mask=objs.bias(x.shape[1])
+        )
+        return self.attn.to_out[1](self.attn.to_out[0](out.transpose(1, 2).flatten(2)))
+
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(2, (self.attn.heads, -1)).transpose(1, 2)
 
 
 @dataclass(frozen=True)
 class InstanceTokens:
-    """Encoded instances of B pictures, ready for every step.
+    """Encoded instances of B pictures.
 
-    tokens: (B, 4 N + map tokens, C) from UniFusion. cells: (B, N, h, w) bool at the latent's resolution, True where an
-    instance lies; all False in a picture without instance mask; None when no picture has one. scale: the fusers'
-    strength, 1 as trained, 0 off.
+    tokens: (B, 4 N + map tokens, C) from UniFusion. slots: N. used: a format's slots from this one on are unused in
+    every picture, hence all alike; None to take each for itself. cells: (B, N, h, w) bool at the latent's resolution,
+    True where an instance lies; all False in a picture without instance mask; None when no picture has one.
+    masked_levels: how many resolutions the instance mask covers, from that of the cells down, each half as wide as the
+    one before. scale: the fusers' strength, 1 as trained, 0 off.
     """
 
     tokens: torch.Tensor
+    slots: int
+    used: int | None = None
     cells: torch.Tensor | None = None
+    masked_levels: int = 1
     scale: float = 1.0
     _keys: weakref.WeakKeyDictionary = field(default_factory=weakref.WeakKeyDictionary, compare=False, repr=False)
-    _masks: dict[int, torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -46,67 +108,72 @@ class InstanceTokens:
         """The same tokens, keys and masks at another strength."""
         return replace(self, scale=scale)
 
+    def each_for_itself(self) -> InstanceTokens:
+        """The same with as many keys whatever the slots hold: not the same bits, and more work."""
+        return replace(self, used=None, _keys=weakref.WeakKeyDictionary())
+
     @staticmethod
     def cat(parts: Sequence[InstanceTokens]) -> InstanceTokens:
-        """One batch of several; keys and masks that are known already are joined, not computed again."""
+        """One batch of several pictures of one network."""
         if len(parts) == 1:
             return parts[0]
-        first = parts[0]
         cells = [part.cells for part in parts if part.cells is not None]
         if len(cells) not in (0, len(parts)):
             raise ValueError("a batch holds tokens either all with cells or all without: all-False cells mask nothing")
-        joined = InstanceTokens(
-            torch.cat([part.tokens for part in parts]), torch.cat(cells) if cells else None, first.scale
+        used = [part.used for part in parts if part.used is not None]
+        return replace(
+            parts[0],
+            tokens=torch.cat([part.tokens for part in parts]),
+            used=max(used) if len(used) == len(parts) else None,
+            cells=torch.cat(cells) if cells else None,
+            _keys=weakref.WeakKeyDictionary(),
         )
-        joined._masks.update({size: torch.cat([part._masks[size] for part in parts]) for size in first._masks})
-        return joined
 
-    def mask(self, visual_tokens: int) -> torch.Tensor | None:
-        """(B, 1, L, L + T) bool, True where a visual token may attend; None where this resolution is not masked."""
-        return self._masks.get(visual_tokens)
+    def for_fusers(self, network: nn.Module, fusers: Sequence[GatedInstanceAttention]) -> InstanceKeys:
+        """What the network's fusers read at every step; remembered where no gradient needs it anew."""
+        if self.scale == 0:
+            return InstanceKeys(scale=0)
+        if torch.is_grad_enabled():
+            return self._read(fusers)
+        if network not in self._keys:
+            self._keys[network] = self._read(fusers)
+        return replace(self._keys[network], scale=self.scale)
 
-    def with_masks(self, levels: int) -> InstanceTokens:
-        """Builds the masks of the finest ``levels`` resolutions, each half as wide as the one before."""
-        if self.cells is not None:
-            cells = self.cells
-            for _ in range(levels):
-                self._masks[cells.shape[-2] * cells.shape[-1]] = allowed_pairs(cells, self.tokens.shape[1])
-                cells = functional.max_pool2d(cells.float(), 2, ceil_mode=True) > 0
-        return self
-
-
-class GatedInstanceAttention(GatedSelfAttentionDense):
-    """The fuser. Parameters are those of diffusers' GLIGEN block; scale and instance mask come with the tokens."""
-
-    def forward(self, x: torch.Tensor, objs: InstanceTokens) -> torch.Tensor:
-        """x: (B, L, C) visual tokens."""
-        if objs.scale == 0:
-            return x
-        attended = self._attend(self.norm1(x), objs)
-        x = x + objs.scale * self.alpha_attn.tanh() * attended
-        return x + objs.scale * self.alpha_dense.tanh() * self.ff(self.norm2(x))
-
-    def _attend(self, x: torch.Tensor, objs: InstanceTokens) -> torch.Tensor:
-        instance_keys, instance_values = self._instance_keys_and_values(objs)
-        keys = torch.cat((self._heads(self.attn.to_k(x)), instance_keys), dim=2)
-        values = torch.cat((self._heads(self.attn.to_v(x)), instance_values), dim=2)
-        out = functional.scaled_dot_product_attention(
-            self._heads(self.attn.to_q(x)), keys, values, attn_mask=objs.mask(x.shape[1])
+    def _read(self, fusers: Sequence[GatedInstanceAttention]) -> InstanceKeys:
+        kept, copies = self._distinct()
+        tokens = self.tokens[:, kept]
+        return InstanceKeys(
+            pairs=[fuser.keys_and_values(tokens) for fuser in fusers],
+            copies=copies if copies.any() else None,
+            masks={} if self.cells is None else self._masks(self.cells, kept, copies),
+            scale=self.scale,
         )
-        return self.attn.to_out[1](self.attn.to_out[0](out.transpose(1, 2).flatten(2)))
 
-    def _instance_keys_and_values(self, objs: InstanceTokens) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, heads, T, head width) each; remembered where no gradient needs them anew."""
-        if self in objs._keys:
-            return objs._keys[self]
-        tokens = self.norm1(self.linear(objs.tokens))
-        pair = self._heads(self.attn.to_k(tokens)), self._heads(self.attn.to_v(tokens))
-        if not torch.is_grad_enabled():
-            objs._keys[self] = pair
-        return pair
+    def _masks(self, cells: torch.Tensor, kept: torch.Tensor, copies: torch.Tensor) -> dict[int, torch.Tensor]:
+        masks = {}
+        for _ in range(self.masked_levels):
+            visual = cells.shape[-2] * cells.shape[-1]
+            patches, tokens = allowed_pairs(cells, self.tokens.shape[1]).tensor_split([visual], dim=-1)
+            allowed = torch.cat((patches, tokens[..., kept]), dim=-1)
+            # an added mask: kernels would turn a boolean one into this at every step
+            masks[visual] = functional.pad(copies, (visual, 0)).masked_fill(~allowed, -math.inf)
+            cells = functional.max_pool2d(cells.float(), 2, ceil_mode=True) > 0
+        return masks
 
-    def _heads(self, x: torch.Tensor) -> torch.Tensor:
-        return x.unflatten(2, (self.attn.heads, -1)).transpose(1, 2)
+    def _distinct(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(K,) the tokens to keep, and the logarithm of how many each stands for.
+
+        On a GPU every token stays: the fastest attention kernels take no bias, and the keys are a few per cent there.
+        """
+        device, dtype = self.tokens.device, self.tokens.dtype
+        everything = torch.arange(self.tokens.shape[1], device=device)
+        if self.used is None or self.used + 1 >= self.slots or device.type != "cpu":
+            return everything, torch.zeros(len(everything), dtype=dtype, device=device)
+        slot = torch.where(everything < FORMAT_GROUPS * self.slots, everything % self.slots, 0)
+        kept = everything[slot <= self.used]
+        alike = math.log(self.slots - self.used)
+        first_unused = (slot[kept] == self.used) & (kept < FORMAT_GROUPS * self.slots)
+        return kept, first_unused.to(dtype) * alike
 
 
 def box_cells(boxes: torch.Tensor, valid: torch.Tensor, height: int, width: int, axes: MaskAxes = "xy") -> torch.Tensor:

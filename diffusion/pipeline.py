@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -32,6 +33,8 @@ PUBLISHED_DEFAULTS = {
     "instance_mask": False,
     "size": 512,
 }
+ROWS_AT_ONCE = 16
+"""Of 64 x 64 cells or fewer; a row's time hardly falls with more."""
 NULL = -1
 """The number of a picture's unconditional input, beside 0 for all instances and j for instance j alone."""
 
@@ -92,7 +95,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
         seed: int | Sequence[int] = 0,
-        rows_at_once: int = 16,
+        rows_at_once: int | None = None,
         full_passes: bool = False,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -106,10 +109,11 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         merge: how the Multi-Instance Sampler joins its latents, see ``diffusion.merging.join``. instance_mask: whether
         patches of an instance attend to that instance only; with "nearest" a patch that several share is the nearest
         one's alone (``Layout.nearest_first``). mask_axes: "official" is the published form, mirrored at the diagonal.
-        rows_at_once: how many UNet rows run together; it bounds memory, and float rounding depends on it. full_passes:
-        fill the last pass up, so that all have one shape; a picture's bits then do not depend on which others share the
-        call (measured on CPUs). callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises
-        LayoutError for a canvas, a number of instances or a location that cannot be drawn as asked.
+        rows_at_once: how many UNet rows run together at most, by default ROWS_AT_ONCE and fewer on large canvases; it
+        bounds memory, and float rounding depends on it. full_passes: fill the last pass up, so that all have one shape;
+        a picture's bits then do not depend on which others share the call (measured on CPUs).
+        callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises LayoutError for a
+        canvas, a number of instances or a location that cannot be drawn as asked.
         """
         unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
         if unknown:
@@ -122,9 +126,11 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         if len(seeds) != len(plans):
             raise ValueError(f"{len(seeds)} seeds for {len(plans)} layouts; give one for all, or one each")
         pictures = [p for p in range(len(plans)) for _ in range(num_images_per_prompt)]
-        plans, seeds = [plans[p] for p in pictures], [seeds[p] for p in pictures]
         height, width = self._latent_size(plans)
-        noise = self._noise(len(plans), height, width, generator, latents)
+        noise = self._noise(len(pictures), height, width, generator, latents)
+        rows = _rows_at_once(height, width) if rows_at_once is None else rows_at_once
+        if rows < 1:
+            raise ValueError(f"rows_at_once = {rows}; at least 1 row must run")
         guided = settings["guidance_scale"] > 1
         strength = Strength(alpha=settings["alpha"], mis=settings["mis"])
         merging, masked = settings["merge"], settings["instance_mask"]
@@ -139,29 +145,36 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
             for plan in plans:
                 pasted_cells(plan, height, width, mask_axes)
         masking = {"instance_mask": bool(masked), "mask_axes": mask_axes, "height": height, "width": width}
-        conditions = {
-            (b, j): condition
-            for b, plan in enumerate(plans)
-            for j, condition in enumerate(
-                self._conditions(plan, seeds[b], strength.mis > 0, masking, nearest=masked == "nearest")
-            )
-        }
+        encoded = [
+            self._conditions(plan, own, strength.mis > 0, masking, nearest=masked == "nearest")
+            for plan, own in zip(plans, seeds, strict=True)
+        ]
+        conditions = {(b, j): part for b, p in enumerate(pictures) for j, part in enumerate(encoded[p])}
         if guided:
             empty = self._encode(
                 ground(plans[0], self.encode_phrases(_phrases(plans[0])), self.unet.slots).null(), masking
             )
             negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans]
-            conditions |= {(b, NULL): (self.encode_prompts([text])[0], empty) for b, text in enumerate(negatives)}
-        batches = _Batches(conditions)
+            unwanted = [(self.encode_prompts([text])[0], empty) for text in negatives]
+            conditions |= {(b, NULL): unwanted[p] for b, p in enumerate(pictures)}
+        passes = _Passes(conditions, rows, full_passes)
         self.scheduler.set_timesteps(settings["num_inference_steps"])
         progress = self.progress_bar(total=len(self.scheduler.timesteps))
 
+        apart = False
+
         def predict(x: torch.Tensor, timestep: torch.Tensor, inputs: Sequence[Input], scale: float) -> torch.Tensor:
+            nonlocal apart
             if not guided:
-                return self._unet(x, timestep, batches, list(inputs), scale, rows_at_once, full_passes)
-            keys = [*inputs, *((b, NULL) for b, _ in inputs)]
-            both = self._unet(torch.cat((x, x)), timestep, batches, keys, scale, rows_at_once, full_passes)
-            wanted, unwanted = both.chunk(2)
+                return self._unet(x, timestep, list(inputs), scale, passes)
+            # the inputs of a picture start from the same noise: its first unconditional estimate serves them all
+            count = len(inputs) if apart else len(pictures)
+            keys = [*inputs, *((b, NULL) for b, _ in inputs[:count])]
+            both = self._unet(torch.cat((x, x[:count])), timestep, keys, scale, passes)
+            wanted, unwanted = both.split([len(inputs), count])
+            if not apart:
+                unwanted = unwanted[[b for b, _ in inputs]]
+            apart = True
             return unwanted + settings["guidance_scale"] * (wanted - unwanted)
 
         def on_update(entry: int, timestep: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
@@ -177,10 +190,10 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
                 noise,
                 self.scheduler,
                 steps=settings["num_inference_steps"],
-                instances=[len(plan.instances) for plan in plans],
+                instances=[len(plans[p].instances) for p in pictures],
                 strength=strength,
-                merge=lambda b, inputs: join(merging, plans[b], inputs, mask_axes),
-                generators=generator if isinstance(generator, Sequence) else [generator] * len(plans),
+                merge=lambda b, inputs: join(merging, plans[pictures[b]], inputs, mask_axes),
+                generators=generator if isinstance(generator, Sequence) else [generator] * len(pictures),
                 on_update=on_update,
             )
         images = self._decode(denoised, output_type)
@@ -231,23 +244,15 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         return self.unet.encode_instances(grounding.to(self._execution_device), **masking)
 
     def _unet(
-        self,
-        x: torch.Tensor,
-        timestep: torch.Tensor,
-        batches: _Batches,
-        keys: list[Input],
-        scale: float,
-        rows_at_once: int,
-        full_passes: bool,
+        self, x: torch.Tensor, timestep: torch.Tensor, keys: list[Input], scale: float, passes: _Passes
     ) -> torch.Tensor:
         """(R, C, h, w) in float32: guidance and schedulers work on full precision whatever the network's type."""
         wanted = len(keys)
-        if missing := -wanted % rows_at_once if full_passes else 0:
+        if missing := passes.missing(wanted):
             x, keys = torch.cat((x, x[-1:].expand(missing, -1, -1, -1))), keys + keys[-1:] * missing
         estimates = []
-        for start in range(0, len(keys), rows_at_once):
-            rows = slice(start, start + rows_at_once)
-            context, instances = batches[tuple(keys[rows])]
+        for rows in passes.split(len(keys)):
+            context, instances = passes[tuple(keys[rows])]
             sample = x[rows].to(self.unet.dtype)
             estimates.append(self.unet(sample, timestep, context, instances.at_scale(scale)).sample.float())
         return torch.cat(estimates)[:wanted]
@@ -288,18 +293,36 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         return self.image_processor.postprocess(images, output_type=output_type)
 
 
-class _Batches:
-    """Conditions of several inputs joined, once for all steps: the fusers remember their keys in the joined tokens."""
+class _Passes:
+    """How rows share UNet passes of at most ``rows`` rows, and the joined conditions of each pass, once for all steps.
 
-    def __init__(self, conditions: dict[Input, Condition]):
-        self.conditions = conditions
+    full: every pass has exactly that many rows and, whatever instances they hold, as many tokens.
+    """
+
+    def __init__(self, conditions: dict[Input, Condition], rows: int, full: bool):
+        self.conditions, self.rows, self.full = conditions, rows, full
         self.joined: dict[tuple[Input, ...], tuple[torch.Tensor, InstanceTokens]] = {}
+
+    def missing(self, count: int) -> int:
+        """How many rows fill the last pass up."""
+        return -count % self.rows if self.full else 0
+
+    def split(self, count: int) -> list[slice]:
+        """Passes as equal as can be."""
+        size = math.ceil(count / math.ceil(count / self.rows))
+        return [slice(start, start + size) for start in range(0, count, size)]
 
     def __getitem__(self, keys: tuple[Input, ...]) -> tuple[torch.Tensor, InstanceTokens]:
         if keys not in self.joined:
-            texts, tokens = zip(*(self.conditions[key] for key in keys), strict=True)
-            self.joined[keys] = torch.stack(texts), InstanceTokens.cat(tokens)
+            texts, parts = zip(*(self.conditions[key] for key in keys), strict=True)
+            tokens = InstanceTokens.cat(parts)
+            self.joined[keys] = torch.stack(texts), tokens.each_for_itself() if self.full else tokens
         return self.joined[keys]
+
+
+def _rows_at_once(height: int, width: int) -> int:
+    """As many rows as take the memory of ROWS_AT_ONCE rows of 64 x 64 cells."""
+    return max(1, min(ROWS_AT_ONCE, ROWS_AT_ONCE * 64 * 64 // (height * width)))
 
 
 def _phrases(plan: Layout) -> list[str]:

@@ -64,16 +64,18 @@ def sample(
     """Denoises B pictures together: noise (B, C, h, w) -> latents (B, C, h, w).
 
     predict(x (R, C, h, w), timestep, inputs, fuser scale) -> (R, C, h, w): the guided estimate for each row, where
-    inputs names the (picture, number) of each row. instances: how many each picture has. merge(picture, inputs
-    (n + 1, C, h, w)) -> (C, h, w) at the end of the first phase, the average unless given. on_update(entry, timestep,
-    global latents) may return other latents.
+    inputs names the (picture, number) of each row: number 0 of every picture first, in order. instances: how many each
+    picture has. merge(picture, inputs (n + 1, C, h, w)) -> (C, h, w) at the end of the first phase, the average unless
+    given. on_update(entry, timestep, global latents) may return other latents.
     """
     timesteps, _ = retrieve_timesteps(scheduler, steps, latents.device)
     update_of = _updates(scheduler, timesteps, steps)
     scales = strength.fuser_scales(update_of[-1] + 1)
     alone = strength.alone(update_of[-1] + 1)
     pictures = range(len(latents))
-    inputs: list[Input] = [(b, j) for b in pictures for j in range(instances[b] + 1 if alone else 1)]
+    inputs: list[Input] = [(b, 0) for b in pictures]
+    if alone:
+        inputs += [(b, j) for b in pictures for j in range(1, instances[b] + 1)]
     rows = torch.stack([latents[b] for b, _ in inputs]) * scheduler.init_noise_sigma
     schedulers = {key: copy.deepcopy(scheduler) for key in inputs}
     generators = generators or [None] * len(latents)
@@ -93,8 +95,7 @@ def sample(
             ]
         )
         if on_update is not None:
-            positions = [i for i, (_, j) in enumerate(inputs) if j == 0]
-            rows[positions] = on_update(entry, timestep, rows[positions])
+            rows[: len(latents)] = on_update(entry, timestep, rows[: len(latents)])
     return rows
 
 

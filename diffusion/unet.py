@@ -71,9 +71,9 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
             attention_type="gated",
         )
         self.position_net = UniFusion(cross_attention_dim, cross_attention_dim, **(unifusion or {}))
-        for block in self.modules():
-            if isinstance(block, BasicTransformerBlock):
-                block.fuser = _as_instance_attention(block.fuser, cross_attention_dim)
+        blocks = [block for block in self.modules() if isinstance(block, BasicTransformerBlock)]
+        for index, block in enumerate(blocks):
+            block.fuser = _as_instance_attention(block.fuser, cross_attention_dim, index)
         resnets = [resnet for block in self.up_blocks for resnet in block.resnets]
         widths = _backbone_widths(block_out_channels, layers_per_block + 1)
         for index, (resnet, width) in enumerate(zip(resnets, widths, strict=True)):
@@ -90,6 +90,11 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
                 raise ValueError(f"{key} = {value!r} in the UNet's configuration; InstanceDiffusion has no such option")
         known = {key: value for key, value in config_dict.items() if key in own or key not in stock}
         return super().extract_init_dict(known, **kwargs)
+
+    @property
+    def fusers(self) -> list[GatedInstanceAttention]:
+        """By their index."""
+        return [module for module in self.modules() if isinstance(module, GatedInstanceAttention)]
 
     @property
     def slots(self) -> Slots:
@@ -120,7 +125,8 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
             size = (height or self.config.sample_size, width or self.config.sample_size)
             masked = grounding.uses[:, 0] | grounding.uses[:, 3]
             cells = box_cells(grounding.boxes, grounding.valid * masked[:, None], *size, axes=mask_axes)
-        return InstanceTokens(tokens, cells).with_masks(self.config.mask_levels)
+        slots = self.position_net.max_instances
+        return InstanceTokens(tokens, slots, grounding.used_slots(), cells, self.config.mask_levels)
 
     def forward(  # type: ignore[override]
         self,
@@ -131,14 +137,17 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
         **kwargs: Any,
     ) -> Any:
         """sample: (B, in_channels, h, w); encoder_hidden_states: (B, tokens, C) of the global prompt."""
-        attention = {**(kwargs.pop("cross_attention_kwargs", None) or {}), "gligen": {"objs": instances}}
+        steering = {"gligen": {"objs": instances.for_fusers(self, self.fusers)}}
+        attention = {**(kwargs.pop("cross_attention_kwargs", None) or {}), **steering}
         return super().forward(sample, timestep, encoder_hidden_states, cross_attention_kwargs=attention, **kwargs)
 
 
-def _as_instance_attention(fuser: Any, context_dim: int) -> GatedInstanceAttention:
+def _as_instance_attention(fuser: Any, context_dim: int, index: int) -> GatedInstanceAttention:
     heads = fuser.attn.heads
     width = fuser.linear.out_features
-    return GatedInstanceAttention(width, context_dim, heads, width // heads)
+    ours = GatedInstanceAttention(width, context_dim, heads, width // heads)
+    ours.index = index
+    return ours
 
 
 def _backbone_widths(block_out_channels: Sequence[int], blocks_per_level: int) -> list[int]:

@@ -15,7 +15,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
 from diffusion.convnext import ConvNeXt
-from diffusion.gated_attention import InstanceTokens
+from diffusion.gated_attention import InstanceKeys
 
 FORMATS = ("boxes", "points", "scribbles", "masks")
 FOURIER_FREQUENCIES = 16
@@ -43,6 +43,13 @@ class Grounding:
 
     def __len__(self) -> int:
         return self.valid.shape[0]
+
+    def used_slots(self) -> int:
+        """All slots from this one on are unused in every picture: no valid instance, and no drawing either."""
+        something = self.valid != 0
+        for drawing in (self.scribbles, self.polygons):
+            something = something | (drawing != 0).any(-1)
+        return int((something.any(0) * torch.arange(1, self.valid.shape[1] + 1, device=self.valid.device)).amax())
 
     def to(self, *args, **kwargs) -> Grounding:
         """Moves the tensors; a dtype applies to the floating ones only."""
@@ -129,7 +136,7 @@ class UniFusion(nn.Module):
             for width in [*(text_dim + width for width in widths), map_features]
         )
 
-    def forward(self, objs: InstanceTokens) -> InstanceTokens:
+    def forward(self, objs: InstanceKeys) -> InstanceKeys:
         """The hook that diffusers' UNet calls at every step: tokens do not depend on the step, so they come encoded."""
         return objs
 

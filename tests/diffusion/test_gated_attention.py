@@ -14,6 +14,7 @@ from diffusion.gated_attention import GatedInstanceAttention, InstanceTokens, al
 SLOTS, MAPS, WIDTH, CONTEXT = 3, 4, 16, 8
 TOKENS = 4 * SLOTS + MAPS
 SIDE = 6
+FOUR, MANY = 4, 5
 BOXES = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.34, 0.34, 1.0, 0.84], [0, 0, 0, 0]]])
 VALID = torch.tensor([[1.0, 1.0, 0.0]])
 
@@ -35,35 +36,73 @@ def tokens(batch: int = 1) -> torch.Tensor:
     return torch.randn(batch, TOKENS, CONTEXT, generator=torch.Generator().manual_seed(2))
 
 
+def read(fuser: GatedInstanceAttention, x: torch.Tensor, instances: InstanceTokens) -> torch.Tensor:
+    return fuser(x, instances.for_fusers(fuser, [fuser]))
+
+
 def cells() -> torch.Tensor:
     return box_cells(BOXES, VALID, SIDE, SIDE)
 
 
 def test_without_a_mask_it_is_diffusers_gligen_block(fuser):
     expected = GatedSelfAttentionDense.forward(fuser, visual(2), tokens(2))
-    assert torch.allclose(fuser(visual(2), InstanceTokens(tokens(2))), expected, atol=1e-6)
+    assert torch.allclose(read(fuser, visual(2), InstanceTokens(tokens(2), SLOTS)), expected, atol=1e-6)
 
 
 def test_strength_0_leaves_the_features_as_they_are(fuser):
-    assert torch.equal(fuser(visual(), InstanceTokens(tokens(), scale=0)), visual())
+    assert torch.equal(read(fuser, visual(), InstanceTokens(tokens(), SLOTS, scale=0)), visual())
 
 
 @torch.no_grad()
 def test_keys_are_computed_once_a_picture_and_change_nothing(fuser):
-    instances = InstanceTokens(tokens())
-    first = fuser(visual(), instances)
+    instances = InstanceTokens(tokens(), SLOTS)
+    first = read(fuser, visual(), instances)
     calls = []
     handle = fuser.linear.register_forward_hook(lambda *_: calls.append(1))
-    assert torch.equal(fuser(visual(), instances.at_scale(1.0)), first)
+    assert torch.equal(read(fuser, visual(), instances.at_scale(1.0)), first)
     handle.remove()
     assert not calls
 
 
+def alike(used: int, batch: int = 2) -> torch.Tensor:
+    """Tokens whose slots from ``used`` on hold the same token in each format."""
+    drawn = torch.randn(batch, FOUR * MANY + MAPS, CONTEXT, generator=torch.Generator().manual_seed(3))
+    slots = drawn[:, : FOUR * MANY].view(batch, FOUR, MANY, CONTEXT)
+    slots[:, :, used:] = slots[:, :, -1:].clone()
+    return drawn
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("used", range(MANY + 1))
+def test_one_token_stands_for_all_unused_slots(fuser, used: int, masked: bool):
+    """By the logarithm of their number, also where the mask hides them."""
+    boxes = torch.rand(2, MANY, 4, generator=torch.Generator().manual_seed(4)).sort(-1).values
+    lying = box_cells(boxes, (torch.arange(MANY) < used).expand(2, -1), SIDE, SIDE) if masked else None
+    folded = InstanceTokens(alike(used), MANY, used, lying)
+    expected = read(fuser, visual(2), folded.each_for_itself())
+    assert torch.allclose(read(fuser, visual(2), folded), expected, atol=1e-6)
+    kept = folded.for_fusers(fuser, [fuser]).pairs[0][0].shape[2]
+    assert kept == FOUR * min(used + 1, MANY) + MAPS
+
+
+def test_in_a_batch_the_fullest_picture_decides_how_many_slots_are_kept(fuser):
+    parts = [InstanceTokens(alike(used, 1), MANY, used) for used in (1, 3, 0)]
+    joined = InstanceTokens.cat(parts)
+    assert joined.used == 3
+    for row, x, part in zip(read(fuser, visual(3), joined), visual(3), parts, strict=True):
+        assert torch.allclose(row[None], read(fuser, x[None], part), atol=1e-6)
+
+
+def test_where_slots_are_not_known_to_be_alike_every_token_counts():
+    parts = [InstanceTokens(alike(1, 1), MANY, 1), InstanceTokens(alike(1, 1), MANY)]
+    assert InstanceTokens.cat(parts).used is None
+
+
 def test_keys_are_not_remembered_where_gradients_are_needed(fuser):
     needed = tokens().requires_grad_()
-    instances = InstanceTokens(needed)
+    instances = InstanceTokens(needed, SLOTS)
     for _ in range(2):
-        (gradient,) = torch.autograd.grad(fuser(visual(), instances).sum(), needed)
+        (gradient,) = torch.autograd.grad(read(fuser, visual(), instances).sum(), needed)
         assert gradient.abs().sum() > 0
 
 
@@ -71,7 +110,7 @@ def test_the_mask_keeps_an_instance_inside_its_box(fuser):
     """Another box token for instance 1 moves the visual tokens inside its box, and no other."""
     changed = tokens()
     changed[0, 1] += 1.0
-    before, after = (fuser(visual(), InstanceTokens(t, cells()).with_masks(1)) for t in (tokens(), changed))
+    before, after = (read(fuser, visual(), InstanceTokens(t, SLOTS, cells=cells())) for t in (tokens(), changed))
     moved = ((before - after)[0].abs().amax(1) > 1e-6).view(SIDE, SIDE)
     assert torch.equal(moved, cells()[0, 1])
 
@@ -80,20 +119,20 @@ def test_points_scribbles_and_maps_are_seen_everywhere(fuser):
     for index in (SLOTS, 2 * SLOTS + 1, 4 * SLOTS):
         changed = tokens()
         changed[0, index] += 1.0
-        before, after = (fuser(visual(), InstanceTokens(t, cells()).with_masks(1)) for t in (tokens(), changed))
+        before, after = (read(fuser, visual(), InstanceTokens(t, SLOTS, cells=cells())) for t in (tokens(), changed))
         assert ((before - after)[0].abs().amax(1) > 1e-6).all()
 
 
 def test_other_resolutions_are_not_masked(fuser):
-    instances = InstanceTokens(tokens(), cells()).with_masks(1)
+    instances = InstanceTokens(tokens(), SLOTS, cells=cells())
     few = visual()[:, :9]
-    assert instances.mask(9) is None
-    assert torch.equal(fuser(few, instances), fuser(few, InstanceTokens(tokens())))
+    assert instances.for_fusers(fuser, [fuser]).bias(9) is None
+    assert torch.equal(read(fuser, few, instances), read(fuser, few, InstanceTokens(tokens(), SLOTS)))
 
 
-def test_coarser_levels_cover_what_the_finer_one_covers():
-    instances = InstanceTokens(tokens(), cells()).with_masks(2)
-    fine, coarse = instances.mask(SIDE**2), instances.mask((SIDE // 2) ** 2)
+def test_coarser_levels_cover_what_the_finer_one_covers(fuser):
+    keys = InstanceTokens(tokens(), SLOTS, cells=cells(), masked_levels=2).for_fusers(fuser, [fuser])
+    fine, coarse = keys.bias(SIDE**2) == 0, keys.bias((SIDE // 2) ** 2) == 0
     assert fine.shape == (1, 1, 36, 36 + TOKENS) and coarse.shape == (1, 1, 9, 9 + TOKENS)
     slot = fine[0, 0, :, 36].view(SIDE, SIDE)
     pooled = slot.view(3, 2, 3, 2).any(3).any(1)
@@ -116,24 +155,23 @@ def test_allowed_pairs_by_the_rule():
 
 def test_a_picture_without_cells_in_a_masked_batch_is_not_masked(fuser):
     both = torch.cat((cells(), torch.zeros_like(cells())))
-    masked, free = fuser(visual(2), InstanceTokens(tokens(2), both).with_masks(1))
-    assert torch.allclose(free[None], fuser(visual(2)[1:], InstanceTokens(tokens(2)[1:])), atol=1e-6)
-    assert torch.allclose(
-        masked[None], fuser(visual(2)[:1], InstanceTokens(tokens(2)[:1], cells()).with_masks(1)), atol=1e-6
-    )
+    masked, free = read(fuser, visual(2), InstanceTokens(tokens(2), SLOTS, cells=both))
+    alone = InstanceTokens(tokens(2)[1:], SLOTS), InstanceTokens(tokens(2)[:1], SLOTS, cells=cells())
+    assert torch.allclose(free[None], read(fuser, visual(2)[1:], alone[0]), atol=1e-6)
+    assert torch.allclose(masked[None], read(fuser, visual(2)[:1], alone[1]), atol=1e-6)
 
 
 def test_joined_tokens_equal_a_batch(fuser):
-    parts = [InstanceTokens(row[None], cells()).with_masks(2) for row in tokens(3)]
+    parts = [InstanceTokens(row[None], SLOTS, cells=cells(), masked_levels=2) for row in tokens(3)]
     joined = InstanceTokens.cat(parts)
     assert len(joined) == 3
-    for row, x, part in zip(fuser(visual(3), joined), visual(3), parts, strict=True):
-        assert torch.allclose(row[None], fuser(x[None], part), atol=1e-6)
+    for row, x, part in zip(read(fuser, visual(3), joined), visual(3), parts, strict=True):
+        assert torch.allclose(row[None], read(fuser, x[None], part), atol=1e-6)
 
 
 def test_tokens_with_and_without_cells_do_not_join():
     with pytest.raises(ValueError, match="all with cells or all without"):
-        InstanceTokens.cat([InstanceTokens(tokens(), cells()), InstanceTokens(tokens())])
+        InstanceTokens.cat([InstanceTokens(tokens(), SLOTS, cells=cells()), InstanceTokens(tokens(), SLOTS)])
 
 
 corner = st.floats(0, 1, width=32)

@@ -145,7 +145,7 @@ def rows(pipeline, layouts, count=1, **settings) -> list[int]:
     """UNet rows of every entry of a run."""
     counted: list[int] = []
     handle = pipeline.unet.conv_in.register_forward_pre_hook(lambda module, args: counted.append(len(args[0])))
-    latents(pipeline, layouts, noise(count), rows_at_once=64, **settings)
+    latents(pipeline, layouts, noise(count), **{"rows_at_once": 64, **settings})
     handle.remove()
     return counted
 
@@ -158,6 +158,21 @@ def test_without_guidance_there_is_no_unconditional_pass(pipeline):
 def test_instances_are_drawn_alone_for_the_first_updates(pipeline):
     """All instances together, and each alone: 2 + 3 inputs, for half of the updates."""
     assert rows(pipeline, [ONE, TWO], count=2, guidance_scale=1.0, mis=0.5) == [5, 5, 2, 2]
+
+
+def test_inputs_that_start_from_the_same_noise_share_their_first_unconditional_row(pipeline):
+    """One a picture, then one an input: 2 pictures with 5 inputs."""
+    assert rows(pipeline, [ONE, TWO], count=2, mis=0.5) == [7, 10, 4, 4]
+
+
+def test_passes_are_as_equal_as_can_be(pipeline):
+    assert rows(pipeline, [ONE, TWO], count=2, mis=0.5, rows_at_once=6)[:4] == [4, 3, 5, 5]
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_at_least_one_row_must_run(pipeline, count: int):
+    with pytest.raises(ValueError, match=f"rows_at_once = {count}"):
+        latents(pipeline, ONE, rows_at_once=count)
 
 
 def test_at_alpha_0_instances_do_not_matter(pipeline):

@@ -156,6 +156,28 @@ def test_half_precision_keeps_small_moves_of_a_box(net):
     assert rounded == pytest.approx(exact.item(), rel=0.2)
 
 
+@given(
+    st.lists(st.sampled_from(["valid", "scribble", "polygon", "box", "nothing"]), min_size=2, max_size=MAX_INSTANCES)
+)
+def test_slots_after_the_last_used_one_hold_the_same_token(net, slots):
+    """Whatever stands in them: an invalid box is not read, a stray drawing is."""
+    g = grounding(0)
+    for slot, what in enumerate(slots):
+        if what == "valid":
+            g.valid[0, slot] = 1
+        elif what != "nothing":
+            {"scribble": g.scribbles, "polygon": g.polygons, "box": g.boxes}[what][0, slot, 0] = 0.5
+    used = g.used_slots()
+    assert used == max((i + 1 for i, what in enumerate(slots) if what not in ("nothing", "box")), default=0)
+    tokens = net.encode(g)[0, : MAPS.start].view(4, MAX_INSTANCES, WIDTH)
+    assert torch.allclose(tokens[:, used:], tokens[:, -1:].expand_as(tokens[:, used:]), atol=1e-6)
+
+
+def test_the_fullest_picture_decides_how_many_slots_are_used():
+    assert [grounding(n).used_slots() for n in (0, 2, MAX_INSTANCES)] == [0, 2, MAX_INSTANCES]
+    assert Grounding.cat([grounding(1), grounding(3), grounding(0)]).used_slots() == 3
+
+
 def test_moving_to_a_type_leaves_the_formats_alone():
     moved = grounding().to("cpu", torch.float16)
     assert moved.boxes.dtype == torch.float16 and moved.uses.dtype == torch.bool

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diffusion.gated_attention import GatedInstanceAttention, InstanceTokens, box_cells
-from tests.reference.published import drawn, facts, golden, relative_error, weights
+from tests.reference.published import SLOTS, drawn, facts, golden, relative_error, weights
 
 TOLERANCE = 5e-7
 
@@ -23,7 +23,8 @@ def tokens() -> torch.Tensor:
 
 @pytest.mark.parametrize("scale", [0, 0.5, 1])
 def test_a_few_visual_tokens(fuser, tokens, scale: float):
-    out = fuser(drawn("pub.gated.x64", (1, 64, 320)), InstanceTokens(tokens, scale=scale))
+    instances = InstanceTokens(tokens, SLOTS, scale=scale).for_fusers(fuser, [fuser])
+    out = fuser(drawn("pub.gated.x64", (1, 64, 320)), instances)
     assert relative_error(out[0], golden("gated_block")[f"n64.scale{scale}"]) < TOLERANCE
 
 
@@ -36,7 +37,7 @@ def test_64_by_64_cells(fuser, tokens, case: str):
     _, scale, mask = case.replace("scale0.5", "scale1/2").split(".")
     cells = None if mask == "nomask" else _cells(mask.removeprefix("mask_"))
     strength = {"scale0": 0.0, "scale1/2": 0.5, "scale1": 1.0}[scale]
-    instances = InstanceTokens(tokens, cells, strength).with_masks(1)
+    instances = InstanceTokens(tokens, SLOTS, cells=cells, scale=strength).for_fusers(fuser, [fuser])
     out = fuser(drawn("pub.gated.x4096", (1, 4096, 320)), instances)[0]
     assert relative_error(out[expected["n4096.rows"]], expected[f"{case}.rows_out"]) < TOLERANCE
     assert relative_error(out.norm(dim=1), expected[f"{case}.row_l2"]) < TOLERANCE
