@@ -81,6 +81,7 @@ def test_it_is_drawn_with_the_published_sampler_and_defaults(loaded):
         "guidance_scale": 7.5,
         "alpha": 0.75,
         "mis": 0.36,
+        "merge": "average",
         "instance_mask": False,
         "size": 512,
     }
