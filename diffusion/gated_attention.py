@@ -161,19 +161,19 @@ class InstanceTokens:
         return masks
 
     def _distinct(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(K,) the tokens to keep, and the logarithm of how many each stands for.
+        """(K,) the tokens to keep, and the logarithm of how many each stands for, in the type of the masks.
 
         On a GPU every token stays: the fastest attention kernels take no bias, and the keys are a few per cent there.
+        A CPU's kernels read masks in float32 beside queries of any type, a GPU's want both of one type.
         """
-        device, dtype = self.tokens.device, self.tokens.dtype
-        everything = torch.arange(self.tokens.shape[1], device=device)
-        if self.used is None or self.used + 1 >= self.slots or device.type != "cpu":
-            return everything, torch.zeros(len(everything), dtype=dtype, device=device)
-        slot = torch.where(everything < FORMAT_GROUPS * self.slots, everything % self.slots, 0)
-        kept = everything[slot <= self.used]
-        alike = math.log(self.slots - self.used)
-        first_unused = (slot[kept] == self.used) & (kept < FORMAT_GROUPS * self.slots)
-        return kept, first_unused.to(dtype) * alike
+        on_cpu = self.tokens.device.type == "cpu"
+        dtype = torch.float32 if on_cpu else self.tokens.dtype
+        kept = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        if self.used is None or self.used + 1 >= self.slots or not on_cpu:
+            return kept, torch.zeros(len(kept), dtype=dtype, device=kept.device)
+        slot = torch.where(kept < FORMAT_GROUPS * self.slots, kept % self.slots, -1)
+        kept, slot = kept[slot <= self.used], slot[slot <= self.used]
+        return kept, (slot == self.used).to(dtype) * math.log(self.slots - self.used)
 
 
 def box_cells(boxes: torch.Tensor, valid: torch.Tensor, height: int, width: int, axes: MaskAxes = "xy") -> torch.Tensor:
