@@ -43,12 +43,30 @@ class Checkers:
             return checked
         return with_roles(checked, check(layout, image, self.referee))
 
+    def usage(self) -> dict[str, float]:
+        """What asking a service took so far, of both together."""
+        total: dict[str, float] = {}
+        for detector in {self.judge.name: self.judge, self.referee.name: self.referee}.values():
+            for kind, amount in detector.usage.items():
+                total[kind] = total.get(kind, 0) + amount
+        return total
+
 
 def load_checkers(settings: CheckSettings, device: str = "cpu") -> Checkers:
     """Both detectors, ready to use; an error with an ``exit_code`` says what is not there and how to get it."""
-    if {settings.check_with, settings.score_with} - {*BUNDLED, None}:
-        quiet_transformers()
-    judge = load_detector(settings.check_with, device=device, looks=settings.looks)
+    judge = load_checker(settings.check_with, settings.looks, device)
     if settings.score_with in (None, settings.check_with):
         return Checkers(judge, judge)
-    return Checkers(judge, load_detector(settings.score_with, device=device, looks=settings.looks))
+    return Checkers(judge, load_checker(settings.score_with, settings.looks, device))
+
+
+def load_checker(name: str, looks: str = "clip", device: str = "cpu") -> Detector:
+    """A detector by name: "vlm" is a VLM on a server, "vlm:NAME" that model there, the rest is ``load_detector``'s."""
+    kind, _, model = name.partition(":")
+    if kind == "vlm":
+        from agent.vlm import VlmDetector
+
+        return VlmDetector(model or None)
+    if name not in BUNDLED:
+        quiet_transformers()
+    return load_detector(name, device=device, looks=looks)

@@ -21,6 +21,7 @@ from agent.commands import (
     iterate,
     models,
     plan,
+    rate,
     render,
     schema,
     score,

@@ -18,6 +18,9 @@ OTHER_COLOURS = frozenset(
 )
 """Colours that people ask for and the tiny world lacks: wanted, and judged only by a detector that can name them."""
 
+COLOUR_WORDS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+"""The ten colours of GenEval (Ghosh et al., NeurIPS 2023), among which things are told apart."""
+
 MATERIALS: dict[str, tuple[str, ...]] = {
     "rubber": (),
     "fluffy": ("furry",),

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from diffusion.tiny.vocabulary import TEXTURES
-from eval.attributes import MATERIALS, Palette
+from eval.attributes import COLOUR_WORDS, MATERIALS, Palette
 from eval.hub import ModelMissing, load_whole, model_type
 from eval.report import Detection
 
@@ -38,7 +38,7 @@ class Question:
 
 QUESTIONS = {
     "colour": Question(
-        ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"),
+        COLOUR_WORDS,
         ("a photo of a {} {noun}", "a photo of a {}-colored {noun}", "a photo of a {} object"),
     ),
     "texture": Question(tuple(TEXTURES), ("a photo of a {} {noun}", "a photo of a {} object")),

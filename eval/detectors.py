@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from eval.attributes import TINY_PALETTE, Palette
@@ -44,6 +45,8 @@ class Detector(ABC):
     """From this score on a thing that nobody planned counts against the picture."""
     exact: bool = False
     """Whether batches of one size give the same bits for an image whatever else they hold."""
+    usage: Mapping[str, float] = MappingProxyType({})
+    """Tokens and cost of asking a service so far; empty for a detector that runs here."""
 
     def detect(self, image: Image.Image, queries: Sequence[Query]) -> list[Detection]:
         """What is in the image, the most confident first, duplicates removed.
@@ -66,8 +69,8 @@ class Detector(ABC):
 
 
 def queries_of(layout: Layout) -> list[Query]:
-    """What to look for in the picture of a layout: each thing once."""
-    return list(dict.fromkeys(Query(instance.category, instance.caption) for instance in layout))
+    """What to look for in the picture of a layout: a query for each thing, also for things that are asked for alike."""
+    return [Query(instance.category, instance.caption) for instance in layout]
 
 
 class DetectorError(Exception):

@@ -140,13 +140,16 @@ class _Story:
     def check(self, layout: Layout, image: Image) -> FidelityReport:
         assert self._checkers is not None
         with self._run.timed("check"):
-            return self._checkers.check(layout, image)
+            report = self._checkers.check(layout, image)
+        self._run.record["checkers"] = {"usage": self._checkers.usage()}
+        return report
 
     def score(self, best: Round) -> FidelityReport:
         """The final report on the best round, which becomes the run's."""
         assert self._checkers is not None
         with self._run.timed("score"):
             report = self._checkers.score(best.plan.layout, best.image, best.report)
+        self._run.record["checkers"] = {"usage": self._checkers.usage()}
         self._run.save_score(best, report)
         return report
 
