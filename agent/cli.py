@@ -68,6 +68,7 @@ for command in (
     iterate.iterate,
     check.check,
     score.score,
+    rate.rate,
     export.export,
     schema.schema,
     models.models,
