@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from agent.commands.bench_loop import loop
+from agent.commands.bench_merging import merging
 from agent.commands.bench_tiny import tiny
 
 bench = typer.Typer(name="bench", help="Measure what is bundled here.", no_args_is_help=True)
 bench.command()(tiny)
 bench.command()(loop)
+bench.command()(merging)
