@@ -17,7 +17,7 @@ from itertools import combinations
 
 from agent.critic.finding import Finding
 from agent.critic.reading import Reading
-from agent.critic.subject import PEOPLE, Subject
+from agent.critic.subject import NATURE, PEOPLE, Subject
 from agent.offline import words as w
 from agent.offline.sizes import DAMPING
 
@@ -146,7 +146,9 @@ def _excess(large: Subject, small: Subject) -> float:
 
 
 def _reach(subject: Subject) -> tuple[float, float]:
-    """Between which shares of its usual height a thing may be tall: sitting it is lower, on a saddle higher."""
+    """Between which shares of its usual height a thing may be: plants grow, who sits is lower, who rides is higher."""
+    if subject.noun.group == NATURE:
+        return 0.5, 2.0
     return (0.5, 1.25) if subject.pose else (1.0, 1.0)
 
 

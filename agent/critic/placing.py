@@ -34,10 +34,10 @@ def placing_findings(reading: Reading) -> Iterator[Finding]:
     if not reading.scene.gaps:
         for relation in reading.scene.relations:
             yield from _relation(reading, relation)
-    for index, thing in enumerate(reading.scene.things):
-        if not reading.alike[index]:
-            for subject in reading.of_thing[index]:
-                yield from _regions(subject, thing.regions)
+        for index, thing in enumerate(reading.scene.things):
+            if not reading.alike[index]:
+                for subject in reading.of_thing[index]:
+                    yield from _regions(subject, thing.regions)
     for subject in reading.subjects:
         yield from _own_caption(reading, subject)
 
@@ -126,6 +126,8 @@ def _holds(kind: str, a: Subject, b: Subject) -> bool:
             return dy < 0 and over_x > -TOUCHING
         case "on":
             return over_x > -TOUCHING / 2 and a.box.y1 > b.box.y0 - TOUCHING and a.box.center.y < b.box.y1
+        case "inside" if b.noun.home == "wall":
+            return True  # In a mirror, a window or a picture is what it shows.
         case "inside" | "held" | "worn":
             return min(over_x, over_y) > -TOUCHING
         case "front":

@@ -14,7 +14,8 @@ from agent.planner import PlannerError
 from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import canonical_kind
 
-PEOPLE, ANIMALS, VEHICLES = "people", "animals", "vehicles"
+PEOPLE, ANIMALS, VEHICLES, NATURE = "people", "animals", "vehicles", "sky and nature"
+"""Headings of the table of sizes."""
 _CLASSES = {
     "person": PEOPLE,
     "animal": ANIMALS,
@@ -90,6 +91,8 @@ def subjects_of(layout: Layout, scene: Scene) -> list[Subject]:
         caption = _read_caption(instance.caption)
         category = singular(instance.category)[0]
         head = caption.things[0].noun if caption.things else category
+        if not _agree(category, head, words):
+            head = category
         noun, trusted = _most_telling(category, head, words)
         usual = not (words & (w.SIZES.keys() | w.STRETCHES.keys() | w.NOT_REAL)) and noun.name not in altered
         subjects.append(
@@ -137,14 +140,22 @@ def may_be(subject: Subject, noun: str) -> bool:
     return any(found.group == group for found in known)
 
 
+def _agree(category: str, head: str, words: frozenset[str]) -> bool:
+    """Whether a caption's noun names what its category does, and not what it stands beside or is made of."""
+    a, b = lookup(category), lookup(head)
+    return _is_named(category, words) or (b.known and _CLASSES.get(category, a.group) == b.group)
+
+
+def _is_named(category: str, words: frozenset[str]) -> bool:
+    return category.rpartition(" ")[2] in {singular(word)[0] for word in words}
+
+
 def _most_telling(category: str, head: str, words: frozenset[str]) -> tuple[Noun, bool]:
     """The noun whose real size counts, and whether caption and category leave no doubt about it."""
     by_category, by_caption = lookup(category), lookup(head)
-    last = category.rpartition(" ")[2]
-    named = last in {singular(word)[0] for word in words}
     if by_category.group == PEOPLE and by_caption.known and by_caption.group == PEOPLE:
         return by_caption, True
-    if named or by_category.group == PEOPLE:
+    if _is_named(category, words) or by_category.group == PEOPLE:
         return by_category, True
     return (by_caption, True) if by_caption.known else (by_category, False)
 

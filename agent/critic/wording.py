@@ -47,11 +47,18 @@ def _count(reading: Reading, group: Group) -> Iterator[Finding]:
 
 
 def _is_countable(reading: Reading, group: Group) -> bool:
-    """Whether a noun that is missing had to be an instance: a known thing that no other part of the plan shows."""
+    """Whether what is missing had to be an instance: a known and counted thing that no other part of the plan shows."""
     if group.certain:
         return True
     last = group.noun.rpartition(" ")[2]
-    if not lookup(group.noun).known or last in w.SCENES or last in w.MASS or last in w.PARTS or last in w.GARMENTS:
+    is_place = lookup(group.noun).home == "sky" and any(
+        relation.kind in ("on", "inside") and set(relation.objects) & set(group.things)
+        for relation in reading.scene.relations
+    )
+    if is_place:
+        return False
+    counted = lookup(group.noun).known and any(reading.scene.things[index].exact for index in group.things)
+    if not counted or any(last in nouns for nouns in (w.SCENES, w.MASS, w.PARTS, w.GARMENTS, w.FRAMES)):
         return False
     shown = [reading.layout.background, *(instance.caption for instance in reading.layout)]
     return not any(singular(word.strip(".,;:!?'\"()"))[0] == last for text in shown for word in text.lower().split())

@@ -34,7 +34,9 @@ class Clause:
         self.implied = False
         """Whether the relation stands for what a verb or "with" says."""
         self.owner: list[int] = []
-        """Whom "with" speaks of in this sentence: "a house with a tree behind"."""
+        """Whom "with" speaks of, while what it has is listed: "a house with a tree behind it and a car beside it"."""
+        self.closed = False
+        """Whether the relation's object was a pronoun: "a tree behind it and a car" puts no car behind anything."""
         self.joint = ""
         """The connector that stood before the relation."""
         self.subjects: list[int] = []
@@ -57,6 +59,7 @@ class Clause:
         """A relation was read whose object follows."""
         self.relation, self.relation_words, self.subjects, self.objects = relation, words, subjects, []
         self.connector, self.predicate, self.implied = "", [], relation == "has"
+        self.closed = False
 
     def forget_relation(self) -> None:
         self.relation, self.subjects, self.objects = "", [], []
@@ -89,7 +92,9 @@ class Clause:
             return list(self.predicate)
         if self.connector in ("and", "comma"):
             return list((self.subjects if self.objects else []) or self.group or self.last)
-        if self.objects and self.objects == self.last and self._carries():
+        following = self.ahead()
+        itself = following is not None and following.kind == "pronoun"
+        if self.objects and self.objects == self.last and self._carries() and not itself:
             return list(self.subjects)
         free = [index for index in self.group if index not in self.placed]
         return free if set(self.last) <= set(free) and self._joined_by_and() else list(self.last)
@@ -165,7 +170,10 @@ class Clause:
         """Write down the pending relation with these things as its objects."""
         self.objects += things
         if self.relation == "has" and self._says_where():
+            self.placed |= set(self.subjects)
             return
+        if self.relation != "has" and not set(things) & set(self.owner):
+            self.owner = []
         if self.relation == "sides":
             for index, side in zip(self.things.halves(self.subjects), ("left", "right"), strict=False):
                 self.place(side, index, tuple(things))

@@ -160,7 +160,8 @@ class _Parser(Clause):
 
     def _arrive(self, things: list[int]) -> None:
         """Things were named: the objects of what is pending, the subjects of what led, or more of the group."""
-        if self.relation and self.takes_another_object():
+        is_new = self.things.mentioned.count(things[0]) == 1
+        if self.relation and self.takes_another_object() and not (self.closed and is_new):
             self.relate(things)
         else:
             self.forget_relation()
@@ -187,15 +188,18 @@ class _Parser(Clause):
         elif things:
             self.things.mentioned += things
             self._arrive(things)
+            self.closed = self.relation != "between"
         else:
             self.not_understood(element.value, "it is not clear what it speaks of")
+            self.forget_relation()
 
     def _antecedents(self, many: bool) -> list[int]:
         """ "it" or "them": as an object of a relation, whatever is not its subject."""
         if self.relation and not self.objects:
             beside = [index for index in self.group if index not in self.subjects]
             before = [index for index in self.previous if index not in self.subjects]
-            named = beside or before or self.things.latest(but=self.subjects, count=2 if many else 1)
+            owner = [index for index in self.owner if index not in self.subjects]
+            named = owner or beside or before or self.things.latest(but=self.subjects, count=2 if many else 1)
         else:
             named = self.previous or self.group or self.last
         return list(named if many else named[-1:])
@@ -209,6 +213,9 @@ class _Parser(Clause):
         if (phrase.noun or "").rpartition(" ")[2] in w.SURFACES:
             self.scene.notes.append(f"'{phrase.text}' is planned as the ground of the picture, not as a thing in it")
         region = {"left": "left", "right": "right", "middle": "center", "corner": "corner"}.get(self.relation)
+        by_itself = not self.relation or bool(self.objects)
+        if self.relation == "has":
+            self.placed |= set(self.subjects)
         if self.objects:
             region = None
         if region and not self.subjects:
@@ -218,8 +225,8 @@ class _Parser(Clause):
                 self.place(f"region {region}", subject, ())
         self.forget_relation()
         following = self.ahead()
-        far_or_near = following and following.kind == "region" and following.value in ("back", "front")
-        if following and (following.kind == "with" or far_or_near):
+        own_region = following and following.kind == "region" and (by_itself or following.value in ("back", "front"))
+        if following and (following.kind == "with" or own_region):
             self.at += 1
             self.connector = "and" if self.group else "stop"
         elif self.group:

@@ -165,6 +165,51 @@ def test_regions(prompt: str, regions: dict[str, list[str]]) -> None:
     assert {noun: sorted(names) for noun, names in found.items() if names} == regions
 
 
+NESTED = ("house", "castle", "table", "boat", "barn", "tower")
+AROUND = ("behind", "in front of", "next to", "left of", "to the right of")
+KINDS = {"behind": "behind", "in front of": "front", "next to": "near", "left of": "left", "to the right of": "right"}
+
+
+@pytest.mark.parametrize("owner", NESTED)
+@pytest.mark.parametrize("joint", [" and ", ", ", ", and "])
+@pytest.mark.parametrize("again", ["it", "the {}"])
+def test_what_stands_around_a_thing_is_placed_by_it_and_the_thing_itself_nowhere(
+    owner: str, joint: str, again: str
+) -> None:
+    for first in AROUND:
+        for second in AROUND:
+            prompt = f"a yellow {owner} with a tree {first} it{joint}a red car {second} {again.format(owner)}"
+            thing = f"a yellow {owner}"
+            assert relations(prompt) == [(KINDS[first], "a tree", (thing,)), (KINDS[second], "a red car", (thing,))]
+            assert not parse(prompt).notes, prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a mill with a pond beside it and a cow next to a fence", [("near", "a cow", ("a fence",))]),
+        ("a desk with a lamp and a stool next to it",
+         [("on", "a lamp", ("a desk",)), ("near", "a stool", ("a desk",))]),
+        ("a car with a dog beside it and a cat", [("near", "a dog", ("a car",))]),
+        ("a vase with a rose in it and a candle left of the vase",
+         [("inside", "a rose", ("a vase",)), ("left", "a candle", ("a vase",))]),
+        ("a star above a barn that has a tree beside it and a cow in front of it",
+         [("above", "a star", ("a barn",)), ("near", "a tree", ("a barn",)), ("front", "a cow", ("a barn",))]),
+    ],
+)  # fmt: skip
+def test_what_is_listed_after_with_belongs_to_its_owner_until_it_is_placed_elsewhere(
+    prompt: str, expected: list[tuple[str, str, tuple[str, ...]]]
+) -> None:
+    assert relations(prompt) == expected
+
+
+@pytest.mark.parametrize("scene", ["a lake", "green grass", "a city skyline", "a forest"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_side_of_a_part_of_the_scene_is_not_that_of_a_thing_before(scene: str, side: str) -> None:
+    assert [thing.regions for thing in parse(f"a dog on a log, {scene} on the {side}").things] == [[], []]
+    assert parse(f"a dog in {scene} on the {side}").things[0].regions == [side]
+
+
 @pytest.mark.parametrize(
     ("prompt", "background"),
     [
