@@ -7,14 +7,14 @@ import logging
 import queue
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import tenacity
 
 from agent import chat_errors as errors
 from agent.chat_reading import connection_failure, read_completion, status_failure, words_of
-from agent.chat_traits import LONG_ANSWER, Message, Traits
+from agent.chat_traits import Message, Traits
 from agent.endpoint import Endpoint
 from agent.usage import Usage
 
@@ -129,9 +129,10 @@ class Chat:
                 raise self._out_of_time(deadline) from None
             except errors.AnswerCutOff as failure:
                 # Some servers end every answer after a few hundred tokens unless the request asks for more.
-                if traits.max_tokens is not None or (failure.tokens or 0) >= LONG_ANSWER:
+                longer = traits.longer(failure.tokens or 0)
+                if longer is None:
                     raise
-                cut_off, traits = failure, replace(traits, max_tokens=LONG_ANSWER)
+                cut_off, traits = failure, longer
             else:
                 if traits != known:
                     self._learn(traits)

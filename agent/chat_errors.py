@@ -54,6 +54,10 @@ class RequestRejected(LLMFailure):
     """The server does not take the request: key, address, model or content (400, 401, 403, 404 and the like)."""
 
 
+class QuestionTooLong(LLMFailure):
+    """The question does not fit into what the model reads at once."""
+
+
 class NotAChatServer(LLMFailure):
     """Whatever answers at that address speaks another protocol."""
 

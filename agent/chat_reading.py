@@ -16,6 +16,10 @@ from agent.usage import Usage, add_usage
 if TYPE_CHECKING:
     import openai
 
+_NAMES_CONTEXT = re.compile(
+    r"context.{0,20}(length|window|size)|exceed\w*.{0,40}context|(prompt|input|request).{0,20}too (long|large)", re.I
+)
+
 
 def read_completion(body: str, endpoint: Endpoint, usage: Usage) -> str:
     """The text of a chat completion, never blank; an LLMFailure of its own kind for everything else.
@@ -78,6 +82,11 @@ def status_failure(error: openai.APIStatusError, endpoint: Endpoint) -> errors.L
         return _filtered(endpoint)
     if status == 429:
         return errors.RateLimited(f"{server} limits the rate of requests ({said}).", _retry_after(error))
+    if "context_length" in code or (status in (400, 413, 422, 500) and _NAMES_CONTEXT.search(said)):
+        return errors.QuestionTooLong(
+            f"The question is longer than {endpoint.model} reads on {server} ({status}: {said}). Shorten the "
+            "description, or give the server's model a context of 8192 tokens or more."
+        )
     if status >= 500 or status in (408, 409, 425) or "json_validate_failed" in code:
         return errors.ServerFailing(f"{server} fails ({status}: {said}).", _retry_after(error))
     if status in (401, 403):

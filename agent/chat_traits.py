@@ -17,8 +17,8 @@ Message = dict[str, Any]
 FORMS = ("strict schema", "JSON with schema", "JSON", "none")
 """Ways to ask for JSON, the strictest first; "JSON with schema" is that of llama.cpp's and its relatives' servers."""
 
-LONG_ANSWER = 4096
-"""Tokens asked for when a server cuts answers off at a default that is shorter."""
+LENGTHS = (4096, 16384)
+"""Tokens asked for, one after the other, when a server cuts an answer off at a default that is shorter."""
 
 _NAMES_FORM = re.compile(r"response.?format|json.?(object|mode)|schema|structured.?output|grammar", re.I)
 _NAMES_SYSTEM = re.compile(r"system.?(role|message|prompt|instruction)|role.{0,20}\bsystem\b", re.I)
@@ -66,6 +66,12 @@ class Traits:
         if all(part["type"] == "text" for part in both):
             return [{**first, "content": "\n\n".join(part["text"] for part in both)}, *rest]
         return [{**first, "content": both}, *rest]
+
+    def longer(self, tokens: int) -> Traits | None:
+        """The traits to try next when an answer was cut off after so many tokens; None when that is long enough."""
+        had = max(tokens, self.max_tokens or 0)
+        length = next((length for length in LENGTHS if length > had), None)
+        return replace(self, max_tokens=length) if length else None
 
     def after(self, status: int, said: str, parameter: str = "") -> Traits | None:
         """The traits to try next when the server refused a request with these words; None when no part is meant.

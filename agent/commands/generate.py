@@ -186,6 +186,8 @@ class _Story:
         objects = len(event.plan.layout.instances)
         done = "planned" if event.number == 1 else "replanned"
         say(f"round {event.number}: {done} {objects} object{'' if objects == 1 else 's'}")
+        if event.plan.cached:
+            say("  its plan comes from the cache (--no-cache asks the LLM again)")
         for line in event.plan.notes:
             note(line)
         told: dict[str, Any] = self._run.record["planner"]

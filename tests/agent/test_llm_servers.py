@@ -149,28 +149,32 @@ def test_what_a_server_takes_is_remembered_by_the_next_process_for_a_week(tmp_pa
 
 def test_an_answer_cut_off_at_a_short_default_is_asked_for_at_full_length_and_remembered() -> None:
     def step(handler: Handler, request: Request) -> None:
-        whole = request.body.get("max_tokens", 0) >= 4096
+        whole = request.body.get("max_tokens", 0) >= 16384
         (says(GOOD) if whole else says('{"caption"', finish_reason="length"))(handler, request)
 
     with FakeOpenAI(step) as server:
         one = planner(server)
-        assert one.plan("cups", width=64, height=64, seed=0).usage == {"input_tokens": 200, "output_tokens": 40}
+        assert one.plan("cups", width=64, height=64, seed=0).usage == {"input_tokens": 300, "output_tokens": 60}
         one.plan("cups", width=64, height=64, seed=1)
-    assert ["max_tokens" in request.body for request in server.requests] == [False, True, True]
+    assert [request.body.get("max_tokens") for request in server.requests] == [None, 4096, 16384, 16384]
 
 
 @pytest.mark.parametrize(
-    "second",
-    [says('{"caption"', finish_reason="length"), fails(400, "Unsupported parameter: 'max_tokens'", param="max_tokens")],
-    ids=["cut off again", "no such parameter"],
+    ("second", "tries"),
+    [
+        (says('{"caption"', finish_reason="length"), 3),
+        (fails(400, "Unsupported parameter: 'max_tokens'", param="max_tokens"), 2),
+        (fails(400, "maximum context length is 2048 tokens"), 2),
+    ],
+    ids=["cut off again", "no such parameter", "no room"],
 )
-def test_an_answer_that_stays_cut_off_says_so(second: Step) -> None:
+def test_an_answer_that_stays_cut_off_says_so(second: Step, tries: int) -> None:
     with (
         FakeOpenAI(says('{"caption"', finish_reason="length"), second) as server,
         pytest.raises(errors.AnswerCutOff, match="cut off"),
     ):
         plan(server)
-    assert len(server.requests) == 2
+    assert len(server.requests) == tries
 
 
 @pytest.mark.parametrize("usage", [None, "many", {"prompt_tokens": "12"}, {"prompt_tokens": -1}, []])

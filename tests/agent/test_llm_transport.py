@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -123,12 +127,14 @@ def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(monkeypat
         (fails(403, "not here"), errors.RequestRejected, "403: not here"),
         (fails(404, "no such model"), errors.RequestRejected, "'fake'.*SCENEWRIGHT_MODEL"),
         (fails(400, "too long"), errors.RequestRejected, "400: too long.*Shorten"),
+        (fails(400, "no", code="context_length_exceeded"), errors.QuestionTooLong, "context of 8192 tokens"),
+        (fails(500, "Requested tokens (3021) exceed context window of 512"), errors.QuestionTooLong, "3021"),
         (fails(429, "pay", code="insufficient_quota"), errors.QuotaExhausted, "credit"),
         (fails(429, "pay", type="insufficient_quota"), errors.QuotaExhausted, "credit"),
         (fails(402, "pay"), errors.QuotaExhausted, "credit"),
         (fails(400, "filtered", code="content_filter"), errors.AnswerFiltered, "content filter"),
         (says(None, refusal="I'd rather not."), errors.AnswerRefused, "I'd rather not.*offline planner"),
-        (says('{"caption"', finish_reason="length", tokens=(9, 5000)), errors.AnswerCutOff, "cut off.*fewer things"),
+        (says('{"caption"', finish_reason="length", tokens=(9, 20000)), errors.AnswerCutOff, "cut off.*fewer things"),
         (says(None, finish_reason="content_filter"), errors.AnswerFiltered, "content filter"),
         (
             says(None, finish_reason="tool_calls", tool_calls=[{"id": "1", "type": "function"}]),
@@ -168,3 +174,22 @@ def test_the_key_stands_in_no_error_and_no_log(status: int, caplog: pytest.LogCa
     assert KEY not in str(caught.value) and KEY not in repr(caught.value)
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("agent"))
     assert KEY not in ours and KEY not in repr(planner(server).chat)
+
+
+def test_ctrl_c_ends_the_wait_for_a_server_at_once() -> None:
+    with FakeOpenAI(stalls()) as server:
+        environment = {**os.environ, "OPENAI_BASE_URL": server.url, "SCENEWRIGHT_MODEL": "fake"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "plan", "two cups"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        while not server.requests:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+        assert process.returncode == 130 and b"interrupted" in said and b"Traceback" not in said and out == b""
+        assert time.monotonic() - start < 20
