@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agent.console import NoteHandler, quiet_transformers
 from agent.exits import ExitCode, Stop
+from diffusion.schedulers import SAMPLERS, SchedulerName, scheduler_named
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,9 +45,14 @@ class RenderSettings:
     merge: MergeName | None = None
     instance_mask: MaskName | None = None
     device: str = "auto"
+    scheduler: SchedulerName | None = None
+    refine: float | None = None
+    refiner: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("guidance", "alpha", "mis"):
+        if self.refiner is not None and self.refine is None:
+            raise Stop("--refiner without --refine: say how strongly to refine, such as --refine 0.3")
+        for name in ("guidance", "alpha", "mis", "refine"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise Stop(f"--{name} {value}: not a number that can be drawn with")
@@ -55,10 +61,15 @@ class RenderSettings:
 class Renderer:
     """A loaded model with its settings."""
 
-    def __init__(self, model: str, pipeline: Any, settings: RenderSettings) -> None:
+    def __init__(self, model: str, pipeline: Any, settings: RenderSettings, refiner: Any = None) -> None:
         self.model = model
         self._pipeline = pipeline
+        self._scheduler = pipeline.scheduler
+        if settings.scheduler is not None:
+            self._scheduler = scheduler_named(settings.scheduler, pipeline.scheduler)
+            settings = replace(settings, steps=settings.steps or SAMPLERS[settings.scheduler].steps)
         self._settings = settings
+        self._refiner = refiner
 
     def render(self, layout: Layout, seed: int, on_step: OnStep | None = None) -> Image:
         """The picture of the layout, of its size in pixels; the same seed gives the same picture on one machine.
@@ -96,7 +107,8 @@ class Renderer:
                 on_step(min(step + 1, steps), steps)
             return tensors if held is None else held(pipeline, step, timestep, tensors)
 
-        return self._pipeline(
+        self._pipeline.scheduler = self._scheduler
+        images = self._pipeline(
             list(layouts),
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
@@ -110,10 +122,15 @@ class Renderer:
             callback_on_step_end=after_step,
             **({} if rows is None else {"rows_at_once": rows, "full_passes": True}),
         ).images
+        if settings.refine is None:
+            return images
+        from diffusion.refinement import refine
+
+        return refine(self._refiner, images, [layout.caption for layout in layouts], settings.refine, seeds)
 
     def changed(self, **fields: Any) -> Renderer:
         """The same model with some of the settings replaced, by ``RenderSettings``' names."""
-        return Renderer(self.model, self._pipeline, replace(self._settings, **fields))
+        return Renderer(self.model, self._pipeline, replace(self._settings, **fields), self._refiner)
 
     def without_scaleu(self) -> AbstractContextManager[None]:
         """While it is entered, everything drawn with this model is drawn with ScaleU switched off."""
@@ -134,7 +151,13 @@ def load_renderer(model: str, settings: RenderSettings) -> Renderer:
 
     pipeline = load_pipeline(model, device=device)
     pipeline.set_progress_bar_config(disable=True)
-    return Renderer(model, pipeline, settings)
+    refiner = None
+    if settings.refine is not None:
+        from diffusion.refinement import load_refiner
+
+        refiner = load_refiner(settings.refiner, device=device)
+        refiner.set_progress_bar_config(disable=True)
+    return Renderer(model, pipeline, settings, refiner)
 
 
 def quiet_libraries() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from diffusion.hub import from_hub
 from diffusion.official import read_official
 from diffusion.pipeline import InstanceDiffusionPipeline
 from diffusion.places import BASE_REPOSITORY, SD15_REPOSITORY, TINY_FOLDER, ModelUnavailable
@@ -110,10 +112,20 @@ def _is_scheduler(kind: Any) -> bool:
 
 def _exactly(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A diffusers or transformers model whose weights fit key by key: a missing one would silently be random."""
-    model, info = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    model, info = kind.from_pretrained(
+        folder, dtype=dtype, variant=variant_of(folder), use_safetensors=True, output_loading_info=True
+    )
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         _refuse(str(folder), what.replace("_", " "), info.get(what) or ())
     return model.eval()
+
+
+def variant_of(folder: Path) -> str | None:
+    """What weights in the folder are called beside their name, as "fp16" in model.fp16.safetensors; None where there
+    are some without."""
+    names = [re.sub(r"-\d+-of-\d+", "", path.name).split(".") for path in folder.glob("*.safetensors")]
+    variants = {name[1] if len(name) == 3 else None for name in names}
+    return variants.pop() if len(variants) == 1 else None
 
 
 def _refuse(where: str, what: str, keys: Collection[Any]) -> None:
@@ -189,7 +201,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _sd15() -> Path:
-    return _from_hub(SD15_REPOSITORY, ["*.json", "*.txt", "*.safetensors"], list(WEIGHTS.values()))
+    patterns = ["*.json", "*.txt", "*.safetensors"]
+    return from_hub(SD15_REPOSITORY, patterns, list(WEIGHTS.values()), ignored=["*.fp16.*"])
 
 
 def _base(base: str, lacking: list[str]) -> Path:
@@ -197,28 +210,8 @@ def _base(base: str, lacking: list[str]) -> Path:
     if not Path(base).is_dir():
         weights = [WEIGHTS[part] for part in lacking]
         patterns = ["tokenizer/*", *(f"{part}/config.json" for part in lacking), *weights]
-        return _from_hub(base, patterns, ["tokenizer/vocab.json", *weights])
+        return from_hub(base, patterns, ["tokenizer/vocab.json", *weights])
     for part in ("tokenizer", *lacking):
         if not (Path(base) / part).is_dir():
             raise ModelUnavailable(f"{base}: no folder {part} in it; expected SD 1.5 as diffusers saves it")
     return Path(base)
-
-
-def _from_hub(repository: str, patterns: list[str], needed: list[str]) -> Path:
-    """The hub's copy of those files on this machine, fetched first where it is not there yet."""
-    from huggingface_hub import snapshot_download
-
-    wanted: dict[str, Any] = {"allow_patterns": patterns, "ignore_patterns": ["*.fp16.*"]}
-    problem = "half of it is here"
-    for offline in (True, False):
-        try:
-            folder = Path(snapshot_download(repository, local_files_only=offline, **wanted))
-        except Exception as error:
-            problem = type(error).__name__
-            continue
-        if all((folder / name).is_file() for name in needed):
-            return folder
-    raise ModelUnavailable(
-        f"{repository} is not on this machine and cannot be fetched ({problem}); on a machine that reaches the "
-        f"hub: hf download {repository}"
-    )

@@ -11,6 +11,9 @@ SD15_REPOSITORY = "kyeongry/instancediffusion_sd15"
 BASE_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 """SD 1.5 itself: the tokenizer, and whatever else the published checkpoint was stripped of."""
 
+REFINER_REPOSITORY = "stabilityai/stable-diffusion-xl-refiner-1.0"
+"""SDXL's refiner, whose half-precision files the published inference takes."""
+
 
 class ModelUnavailable(OSError):
     """A model that is not here or not what it should be; the message says which, and what was expected."""

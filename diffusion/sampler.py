@@ -82,8 +82,9 @@ def sample(
 
     for entry, (timestep, update) in enumerate(zip(timesteps, update_of, strict=True)):
         if alone and update == alone:
-            rows = torch.stack([_merged(merge, b, rows, inputs) for b in pictures])
-            inputs, alone = [(b, 0) for b in pictures], 0
+            merged = torch.stack([_merged(merge, b, rows, inputs) for b in pictures])
+            inputs, alone = inputs[: len(latents)], 0
+            rows = _replaced(rows[: len(latents)], merged, [schedulers[key] for key in inputs])
         scaled = torch.cat(
             [schedulers[key].scale_model_input(row[None], timestep) for key, row in zip(inputs, rows, strict=True)]
         )
@@ -95,8 +96,20 @@ def sample(
             ]
         )
         if on_update is not None:
-            rows[: len(latents)] = on_update(entry, timestep, rows[: len(latents)])
+            own = inputs[: len(latents)]
+            before = rows[: len(own)].clone()
+            after = on_update(entry, timestep, rows[: len(own)])
+            rows[: len(own)] = _replaced(before, after, [schedulers[key] for key in own])
     return rows
+
+
+def _replaced(before: torch.Tensor, after: torch.Tensor, schedulers: Sequence[SchedulerMixin]) -> torch.Tensor:
+    """The latents after, with schedulers that know of it: UniPC and SA-Solver start from the sample before the present
+    one, which would undo what took place since."""
+    for scheduler, old, new in zip(schedulers, before, after, strict=True):
+        if getattr(scheduler, "last_sample", None) is not None and not torch.allclose(old, new):
+            scheduler.last_sample = None
+    return after
 
 
 def _merged(merge: Merge | None, picture: int, rows: torch.Tensor, inputs: Sequence[Input]) -> torch.Tensor:

@@ -50,6 +50,9 @@ def generate(
     mis: options.Mis = None,
     merge: options.Merge = None,
     instance_mask: options.InstanceMask = None,
+    scheduler: options.Scheduler = None,
+    refine: options.Refine = None,
+    refiner: options.Refiner = None,
     device: options.Device = "auto",
     anyway: options.Anyway = False,
     overwrite: options.Overwrite = False,
@@ -76,7 +79,7 @@ def generate(
     chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
     say(line)
     checking = CheckSettings(check_with, score_with, looks)
-    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
+    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner)
     record = {
         "command": "generate",
         "prompt": prompt,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.render import MaskName, MergeName
+from diffusion.schedulers import SchedulerName
 
 MAX_SEED = 2**32 - 1
 
@@ -93,6 +94,31 @@ InstanceMask = Annotated[
         "instance of least depth, official mirrors the boxes as the published code does; the model's own way when not "
         "given.",
         show_default=False,
+    ),
+]
+Scheduler = Annotated[
+    SchedulerName | None,
+    typer.Option(
+        "--scheduler",
+        help="The sampler; pndm and ddim take 50 steps, dpm++ 25 and unipc 20 unless --steps says otherwise. The "
+        "model's own when not given.",
+        show_default=False,
+    ),
+]
+Refine = Annotated[
+    float | None,
+    typer.Option(
+        "--refine",
+        min=0.05,
+        max=1.0,
+        help="How strongly SDXL's refiner goes over the picture, 0.3 as published; not at all when not given.",
+        show_default=False,
+    ),
+]
+Refiner = Annotated[
+    str | None,
+    typer.Option(
+        "--refiner", metavar="PATH", help="A folder with an SDXL refiner; the hub's when not given.", show_default=False
     ),
 ]
 CHECKING = "Who checks the picture"

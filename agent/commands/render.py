@@ -26,6 +26,9 @@ def render(
     mis: options.Mis = None,
     merge: options.Merge = None,
     instance_mask: options.InstanceMask = None,
+    scheduler: options.Scheduler = None,
+    refine: options.Refine = None,
+    refiner: options.Refiner = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     show: options.Show = True,
@@ -48,7 +51,7 @@ def render(
     layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
     for line in surprises(layout, model):
         note(line)
-    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
+    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner)
     record = {
         "command": "render",
         "prompt": layout.caption,

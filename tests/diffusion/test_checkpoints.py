@@ -96,6 +96,15 @@ def test_weights_saved_in_half_precision_are_read_in_full(tmp_path: Path):
     }
 
 
+@pytest.mark.parametrize(
+    "form", [{"variant": "fp16"}, {"max_shard_size": "50KB"}, {"variant": "a", "max_shard_size": "50KB"}]
+)
+def test_however_save_pretrained_named_the_files(tmp_path: Path, form: dict[str, str]):
+    small_pipeline().save_pretrained(tmp_path, **form)
+    assert not (tmp_path / "unet" / WEIGHTS).exists()
+    assert torch.allclose(draw(load_pipeline(str(tmp_path), device="cpu")), draw(small_pipeline()), atol=1e-5)
+
+
 def test_the_port_is_read_into_our_network_with_the_schedule_it_was_trained_on(port: Path):
     loaded, original = load_pipeline(str(port), device="cpu"), small_pipeline()
     assert loaded.config.defaults["num_inference_steps"] == 50
@@ -117,6 +126,14 @@ def test_sd15_comes_from_the_hubs_cache(port: Path, cache: Path):
     (cache / "refs" / "main").write_text("0123abcd")
     shutil.copytree(port, cache / "snapshots" / "0123abcd")
     assert torch.allclose(draw(load_pipeline("sd15", device="cpu")), draw(load_pipeline(str(port), device="cpu")))
+
+
+def test_the_port_takes_the_published_samplers_steps(port: Path):
+    PNDMScheduler(steps_offset=0, set_alpha_to_one=True, skip_prk_steps=False).save_pretrained(port / "scheduler")
+    scheduler = load_pipeline(str(port), device="cpu").scheduler
+    scheduler.set_timesteps(50)
+    assert scheduler.timesteps.tolist() == [981, 961, *range(961, 0, -20)]
+    assert scheduler.final_alpha_cumprod == scheduler.alphas_cumprod[0]
 
 
 def test_half_a_download_does_not_count(port: Path, cache: Path):
