@@ -117,7 +117,7 @@ class Chat:
                 answer = read_completion(body, self.endpoint, usage)
             except openai.APIStatusError as error:
                 simpler = traits.after(error.status_code, words_of(error), error.param or "")
-                if simpler is None:
+                if simpler is None or (cut_off and simpler.max_tokens is None):
                     raise cut_off or status_failure(error, self.endpoint) from None
                 log.info("%s refuses a part of the request; next try: %s", self.endpoint.server, simpler)
                 traits = simpler

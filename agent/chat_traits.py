@@ -22,6 +22,7 @@ LENGTHS = (4096, 16384)
 
 _NAMES_FORM = re.compile(r"response.?format|json.?(object|mode)|schema|structured.?output|grammar", re.I)
 _NAMES_SYSTEM = re.compile(r"system.?(role|message|prompt|instruction)|role.{0,20}\bsystem\b", re.I)
+_NAMES_LENGTH = re.compile(r"max_(completion_)?tokens|context.{0,20}(length|window|size)", re.I)
 _NAMES_NOTHING = re.compile(
     r"unsupported|not.support|unrecogni[sz]ed|unknown (field|parameter|argument|name)|extra (inputs|fields)|"
     r"not permitted|requested parameters|^\W*(bad request|invalid request|unprocessable entity)?\W*$",
@@ -81,6 +82,8 @@ class Traits:
         if status in (401, 402, 403, 429):
             return None
         said = f"{parameter} {said}"
+        if self.max_tokens and _NAMES_LENGTH.search(said):
+            return replace(self, max_tokens=None)
         if self.seed and re.search(r"\bseed\b", said, re.I):
             return replace(self, seed=False)
         if self.system and _NAMES_SYSTEM.search(said):

@@ -177,6 +177,17 @@ def test_an_answer_that_stays_cut_off_says_so(second: Step, tries: int) -> None:
     assert len(server.requests) == tries
 
 
+def test_a_length_that_a_server_no_longer_takes_is_not_insisted_on(tmp_path: Path) -> None:
+    cache = LLMCache(tmp_path / "llm.sqlite3")
+    refusal = fails(400, "This model's maximum context length is 4096 tokens. However, you requested 7000 tokens")
+    with FakeOpenAI(refusal, says(GOOD)) as server:
+        one = planner(server, cache=cache)
+        cache.remember_traits(one.chat.endpoint, Traits(max_tokens=4096))
+        one.plan("cups", width=64, height=64, seed=0)
+        assert cache.recall_traits(one.chat.endpoint) == Traits()
+    assert ["max_tokens" in request.body for request in server.requests] == [True, False]
+
+
 @pytest.mark.parametrize("usage", [None, "many", {"prompt_tokens": "12"}, {"prompt_tokens": -1}, []])
 def test_a_count_of_tokens_that_means_nothing_costs_no_answer(usage: Any) -> None:
     with FakeOpenAI(sends({**completion(json.dumps(GOOD)), "usage": usage})) as server:
