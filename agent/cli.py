@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from agent.commands import (
     batch,
     bench,
+    bench_overlap,
     cache,
     check,
     convert,
@@ -75,6 +76,7 @@ for command in (
     convert.convert,
 ):
     app.command(epilog=EXIT_CODES)(command)
+bench.bench.command()(bench_overlap.overlap)
 app.add_typer(bench.bench)
 app.add_typer(cache.cache)
 
