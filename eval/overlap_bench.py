@@ -102,7 +102,7 @@ def bench_overlap(draw: Draw, detector: TinyDetector, pairs: int, *, seed: int =
     rows = []
     for name, drawn in pictures.items():
         plans = others if name == FLOOR else scenes
-        marks = [mark(s, p, d) for s, p, d in zip(plans, drawn, _detected(detector, drawn), strict=True)]
+        marks = [mark(s, p, d, detector.name) for s, p, d in zip(plans, drawn, _detected(detector, drawn), strict=True)]
         for approach in (None, *APPROACHES):
             chosen = [(s, m) for s, m in zip(plans, marks, strict=True) if approach in (None, s.approach)]
             rows.append({"way": name, "approach": approach, **{k: asdict(v) for k, v in _scores(chosen).items()}})
@@ -127,9 +127,9 @@ def overlap_scenes(pairs: int, seed: int = FIRST_SEED) -> list[Scene]:
     return scenes
 
 
-def mark(scene: Scene, picture: Image.Image, detections: Sequence[Detection]) -> Marks:
+def mark(scene: Scene, picture: Image.Image, detections: Sequence[Detection], detector: str) -> Marks:
     """Holds one picture against its scene."""
-    report = judged("", scene.layout, tuple(detections), TinyDetector.name, frozenset(KINDS)).report
+    report = judged("", scene.layout, tuple(detections), detector, frozenset(KINDS)).report
     boxes = [_box(instance) for instance in scene.layout]
     overlap = pairwise_iou([box.xyxy() for box in boxes], [d.box.xyxy() for d in detections])
     there = {row: detections[column] for row, column in assign(overlap) if overlap[row, column] >= IN_PLACE}
