@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.console import quiet_transformers
-from eval.detectors import BUNDLED, Detector, load_detector
+from eval.detectors import BUNDLED, Detector, load_detector, locate
 from eval.fidelity import check
 from eval.referee import with_roles
 
@@ -60,13 +60,28 @@ def load_checkers(settings: CheckSettings, device: str = "cpu") -> Checkers:
     return Checkers(judge, load_checker(settings.score_with, settings.looks, device))
 
 
+def ensure_there(settings: CheckSettings) -> None:
+    """Raises what ``load_checkers`` would raise for detectors that are not to be had, before anything large is loaded.
+
+    What can be fetched is fetched.
+    """
+    for name in {settings.check_with, settings.score_with or settings.check_with}:
+        if _is_vlm(name):
+            load_checker(name)
+        else:
+            locate(name, settings.looks)
+
+
 def load_checker(name: str, looks: str = "clip", device: str = "cpu") -> Detector:
     """A detector by name: "vlm" is a VLM on a server, "vlm:NAME" that model there, the rest is ``load_detector``'s."""
-    kind, _, model = name.partition(":")
-    if kind == "vlm":
+    if _is_vlm(name):
         from agent.vlm import VlmDetector
 
-        return VlmDetector(model or None)
+        return VlmDetector(name.partition(":")[2] or None)
     if name not in BUNDLED:
         quiet_transformers()
     return load_detector(name, device=device, looks=looks)
+
+
+def _is_vlm(name: str) -> bool:
+    return name.partition(":")[0] == "vlm"

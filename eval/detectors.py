@@ -13,6 +13,8 @@ from eval.report import Detection
 from eval.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
     from diffusion.layout import Layout
@@ -89,8 +91,33 @@ def load_detector(name: str = "tiny", *, device: str = "cpu", looks: str = "clip
     and texture of what these find: "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code``
     (DetectorError, ModelMissing) says what is not there and how to get it.
     """
-    if name in BUNDLED:
+    models = locate(name, looks)
+    if models is None:
         return _Tiny(name)
+    from eval.clip_looks import ClipLooks
+
+    clip = ClipLooks(models.looks, models.looks_folder, device) if models.looks and models.looks_folder else None
+    return _families()[models.kind](models.place, models.folder, device, clip)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where the models of a detector for any words are, fetched and not yet loaded."""
+
+    place: str
+    folder: Path
+    kind: str
+    looks: str | None
+    looks_folder: Path | None
+
+
+def locate(name: str, looks: str = "clip") -> Models | None:
+    """The models that ``load_detector`` would load, fetched where they are not here; None for what is bundled.
+
+    Raises what ``load_detector`` raises for a name that means nothing and for models that are not to be had.
+    """
+    if name in BUNDLED:
+        return None
     from eval.hub import is_place, model_folder, model_type
 
     place = DETECTORS.get(name, name)
@@ -106,11 +133,11 @@ def load_detector(name: str = "tiny", *, device: str = "cpu", looks: str = "clip
             f"{place} holds a model of type {kind!r}; a detector is one of: {', '.join(THRESHOLDS)}", exit_code=4
         )
     namer = None if looks == "none" else CLIP if looks == "clip" else looks
-    namer_folder = model_folder(namer) if namer else None
-    from eval.clip_looks import ClipLooks
-
-    clip = ClipLooks(namer, namer_folder, device) if namer and namer_folder else None
-    return _families()[kind](place, folder, device, clip)
+    if namer and not is_place(namer):
+        raise DetectorError(
+            f"--looks {namer}: no such model; give clip, none, or the hub id or folder of a CLIP", exit_code=2
+        )
+    return Models(place, folder, kind, namer, model_folder(namer) if namer else None)
 
 
 def _families() -> dict[str, type[OpenVocabularyDetector]]:

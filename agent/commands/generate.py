@@ -63,7 +63,7 @@ def generate(
 
     The run's folder holds the best round (image.png, overlay.png, plan.json, report.json), all rounds, and run.json.
     """
-    from agent.checkers import CheckSettings
+    from agent.checkers import CheckSettings, ensure_there
     from agent.choose import choose_planner
     from agent.criticised import CriticisedPlanner
     from agent.loop import run_loop
@@ -74,11 +74,12 @@ def generate(
     from agent.show import preview
 
     check_prompt(prompt)
+    checking = CheckSettings(check_with, score_with, looks)
+    ensure_there(checking)
     native = native_size(model)
     size = (width or native[0], height or native[1])
     chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
     say(line)
-    checking = CheckSettings(check_with, score_with, looks)
     settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner)
     record = {
         "command": "generate",

@@ -208,9 +208,9 @@ def _record(path: Path, given: _Given, beside: _Beside) -> ScoreRecord:
 
 def _source(path: Path, given: _Given) -> Source:
     from agent import score_sources as sources
+    from agent.checkers import load_checker
     from agent.kept import is_run
     from eval.detection_files import read_pairs
-    from eval.detectors import load_detector
 
     if not path.exists():
         raise Stop(f"{path}: there is no such file or folder")
@@ -225,9 +225,9 @@ def _source(path: Path, given: _Given) -> Source:
             images=given.images,
         )
     if given.images is not None:
-        return sources.from_images(path, given.images, load_detector(given.detector or "tiny"), given.reading)
+        return sources.from_images(path, given.images, load_checker(given.detector or "tiny"), given.reading)
     if path.is_dir() and is_run(path):
-        again = load_detector(given.detector) if given.detector else None
+        again = load_checker(given.detector) if given.detector else None
         return sources.from_run(path, partial=given.partial, detector=again)
     if path.is_file() and (pairs := read_pairs(path)) is not None:
         reading = given.reading
@@ -239,8 +239,8 @@ def _source(path: Path, given: _Given) -> Source:
 
 def _ceiling(pictures: Sequence[Judged], beside: _Beside) -> tuple[list[Judged] | None, list[str]]:
     """Real pictures with true boxes as the same detector sees them, and what to know of them."""
+    from agent.checkers import load_checker
     from agent.score_sources import from_images
-    from eval.detectors import load_detector
 
     if not beside.wanted:
         return None, []
@@ -249,7 +249,7 @@ def _ceiling(pictures: Sequence[Judged], beside: _Beside) -> tuple[list[Judged] 
         if beside.images is None:
             raise Stop(f"--real {beside.layouts}: say where the pictures are with --real-images DIR")
         name = beside.detector or "tiny"
-        found = from_images(beside.layouts, beside.images, load_detector(name), beside.reading)
+        found = from_images(beside.layouts, beside.images, load_checker(name), beside.reading)
         if found.pictures[0].report.detector != looked:
             raise Stop(f"the pictures were looked at by {looked}, the real ones by {name}: choose one --detector")
         return found.pictures, [f"ceiling: {len(found.pictures)} real pictures of {beside.layouts}", *found.notes]
@@ -259,7 +259,7 @@ def _ceiling(pictures: Sequence[Judged], beside: _Beside) -> tuple[list[Judged] 
         ]
     from eval.ceiling import world_ceiling
 
-    drawn, refused = world_ceiling(pictures, load_detector("tiny"))
+    drawn, refused = world_ceiling(pictures, load_checker("tiny"))
     left_out = f"; {refused} plans it cannot draw are left out" if refused else ""
     return drawn, [f"ceiling: {len(drawn)} of the {len(pictures)} plans as the tiny world itself draws them{left_out}"]
 
