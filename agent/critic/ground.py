@@ -23,6 +23,12 @@ from agent.offline.sizes import DAMPING
 
 SKY = 0.3
 """What stands on the ground ends lower than this: planners are asked for a horizon at 0.35 to 0.5."""
+GROWN = 1.5
+"""People of at least this height in metres look over the scene from where its viewer does."""
+EYES = 0.07
+"""How far down a person's eyes are, as a share of the height."""
+LEVEL = 0.03
+"""How much lower than the horizon the ground must be to be told from the sky."""
 EXCESS = 2.0
 """How often the size that the bound allows it a thing must have, by height and by area, to be called too large."""
 DEPTH = 0.06
@@ -42,7 +48,8 @@ def ground_findings(reading: Reading) -> Iterator[Finding]:
     if reading.scene.top_down:
         return
     standing = [subject for subject in reading.subjects if _stands(reading, subject)]
-    floating = [subject for subject in standing if subject.box.y1 < SKY]
+    sky = min(SKY, _eye_level(standing) + LEVEL)
+    floating = [subject for subject in standing if subject.box.y1 < sky]
     for subject in floating:
         yield Finding(
             "floating",
@@ -55,6 +62,16 @@ def ground_findings(reading: Reading) -> Iterator[Finding]:
     unequal = list(_perspective(whole))
     yield from unequal
     yield from _sizes([subject for subject in whole if not any(subject.id in finding.ids for finding in unequal)])
+
+
+def _eye_level(standing: list[Subject]) -> float:
+    """Where the eyes of the nearest upright person are: there a viewer who is as tall has the horizon.
+
+    1 where nobody stands: then nothing speaks for a horizon higher than usual.
+    """
+    people = [s for s in standing if s.noun.group == PEOPLE and s.measured and not s.pose and s.noun.height >= GROWN]
+    nearest = max(people, key=lambda person: person.box.y1, default=None)
+    return 1.0 if nearest is None else nearest.box.y0 + EYES * nearest.box.height
 
 
 def _stands(reading: Reading, subject: Subject) -> bool:

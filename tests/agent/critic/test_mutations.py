@@ -15,7 +15,7 @@ from tests.agent.critic.worlds import STANDING, World, world
 
 WORLDS = 150
 TRIED = 60
-UNSEEN = 31_000_000
+UNSEEN = 64_000_000
 """The first of the seeds that nothing was tuned on."""
 
 Mutated = tuple[str, Layout, set[str]]
