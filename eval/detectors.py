@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from eval.attributes import TINY_PALETTE, Palette
 from eval.report import Detection
-from eval.thresholds import THRESHOLDS
+from eval.thresholds import THRESHOLDS, TINY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ class Detector(ABC):
 
     name: str
     """Which detector, with its weights: what a report quotes."""
-    confident: float = 0.5
+    confident: float = TINY.confident
     """From this score on a thing that nobody planned counts against the picture."""
     exact: bool = False
     """Whether batches of one size give the same bits for an image whatever else they hold."""

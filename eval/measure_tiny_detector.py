@@ -21,7 +21,8 @@ from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import Scene, sample_scene
 from eval.boxes import iou
 from eval.report import Detection
-from eval.tiny_detector import SCORE_THRESHOLD, WEIGHTS, TinyDetector
+from eval.thresholds import TINY
+from eval.tiny_detector import WEIGHTS, TinyDetector
 
 AP_THRESHOLD = 0.02
 """Average precision ranks also the peaks that ``detect`` would not report."""
@@ -39,7 +40,7 @@ def measure(
     for start in range(0, len(scenes), BATCH):
         images = seen([scene.image for scene in scenes[start : start + BATCH]])
         ranked += detector.detect_batch(images, AP_THRESHOLD)
-    reported = [[d for d in found if d.score >= SCORE_THRESHOLD] for found in ranked]
+    reported = [[d for d in found if d.score >= TINY.report] for found in ranked]
     return {**_average_precision(scenes, ranked), **_as_reported(scenes, reported), "pictures": len(scenes)}
 
 

@@ -25,13 +25,10 @@ from diffusion.layout import Box
 from diffusion.tiny.vocabulary import COLOURS, KINDS, TEXTURES
 from eval.boxes import iou
 from eval.report import Detection
+from eval.thresholds import TINY
 
 SIDE = 128
 STRIDE = 4
-SCORE_THRESHOLD = 0.3
-"""Peaks below it are not reported: where precision and recall balance (F1) on reconstructed pictures."""
-NMS_IOU = 0.6
-"""Of two boxes that overlap more, whatever their kinds, only the better peak is reported."""
 MOST_DETECTIONS = 40
 WEIGHTS = Path(__file__).parent / "weights" / "tiny_detector"
 REFEREE = Path(__file__).parent / "weights" / "tiny_referee"
@@ -176,7 +173,7 @@ class TinyDetector:
         """What is in the picture, best first; boxes are full extents, normalised xyxy."""
         return self.detect_batch([image])[0]
 
-    def detect_batch(self, images: list[Image.Image], threshold: float = SCORE_THRESHOLD) -> list[list[Detection]]:
+    def detect_batch(self, images: list[Image.Image], threshold: float = TINY.report) -> list[list[Detection]]:
         """``detect`` for several pictures at once."""
         with torch.inference_mode():
             maps = self.net(torch.stack([to_pixels(image) for image in images]))
@@ -206,7 +203,7 @@ class TinyDetector:
         found: list[Detection] = []
         for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
             box = _box(maps.sides[:, row, column].tolist(), (column + 0.5) * STRIDE / SIDE, (row + 0.5) * STRIDE / SIDE)
-            if box is None or any(iou(box, other.box) > NMS_IOU for other in found):
+            if box is None or any(iou(box, other.box) > TINY.nms_iou for other in found):
                 continue
             found.append(
                 Detection(

@@ -13,10 +13,9 @@ from diffusion.tiny.world import draw_layout, sample_scene
 from eval.boxes import iou
 from eval.measure_tiny_detector import measure
 from eval.report import Detection
+from eval.thresholds import TINY
 from eval.tiny_detector import (
     MOST_DETECTIONS,
-    NMS_IOU,
-    SCORE_THRESHOLD,
     WEIGHTS,
     DetectorConfig,
     TinyDetector,
@@ -96,9 +95,9 @@ def test_detections_are_deterministic_sorted_apart_and_of_this_world(detector):
         assert len(found) <= MOST_DETECTIONS
         assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
         for index, d in enumerate(found):
-            assert d.score >= SCORE_THRESHOLD
+            assert d.score >= TINY.report
             assert d.label in KINDS and d.colour in COLOURS and d.texture in TEXTURES
-            assert all(iou(d.box, other.box) <= NMS_IOU for other in found[:index])
+            assert all(iou(d.box, other.box) <= TINY.nms_iou for other in found[:index])
 
 
 def test_noise_and_odd_modes_do_not_break_it(detector):
