@@ -24,6 +24,7 @@ from agent.commands import (
     plan,
     rate,
     render,
+    report,
     schema,
     score,
 )
@@ -71,6 +72,7 @@ for command in (
     score.score,
     rate.rate,
     export.export,
+    report.report,
     schema.schema,
     models.models,
     convert.convert,
