@@ -97,21 +97,27 @@ class KeptItem:
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A run's folder. ``record`` is what it says of itself: run.json, or batch.json of a batch."""
+    """A run's folder. ``record`` is what it says of itself: run.json, or batch.json of a batch.
+
+    ``unfinished``: how many items of a batch have no line in its manifest yet.
+    """
 
     folder: Path
     record: dict[str, Any]
     items: tuple[KeptItem, ...]
     is_batch: bool
+    unfinished: int = 0
 
     def drawn(self, *, partial: bool) -> list[KeptItem]:
         """The items that have a picture; Stop when some have none, unless ``partial`` says that this will do."""
         missing = [item for item in self.items if not item.drawn]
-        if missing and not partial:
-            states = ", ".join(f"{count} {state}" for state, count in Counter(item.state for item in missing).items())
+        if (missing or self.unfinished) and not partial:
+            states = Counter(item.state for item in missing) + Counter(unfinished=self.unfinished)
+            told = ", ".join(f"{count} {state}" for state, count in states.items())
+            first = f", the first is {missing[0].id!r}" if missing else ""
             raise Stop(
-                f"{self.folder}: {len(missing)} of {len(self.items)} items have no picture ({states}), the first is "
-                f"{missing[0].id!r}: finish the run, or go on with the others by --partial"
+                f"{self.folder}: {len(missing) + self.unfinished} of {len(self.items) + self.unfinished} items have no "
+                f"picture ({told}){first}: finish the run, or go on with the others by --partial"
             )
         if len(missing) == len(self.items):
             raise Stop(f"{self.folder}: no item has a picture")
@@ -130,8 +136,10 @@ def read_run(folder: Path) -> KeptRun:
 
     if (folder / MANIFEST).is_file():
         items = tuple(_batch_item(folder, entry) for entry in _by_id(read_manifest(folder)))
-        batch = folder / BATCH_FILE
-        return KeptRun(folder, _object(batch) if batch.is_file() else {}, items, is_batch=True)
+        record = _object(folder / BATCH_FILE) if (folder / BATCH_FILE).is_file() else {}
+        expected = record.get("items")
+        unfinished = expected - len(items) if isinstance(expected, int) else 0
+        return KeptRun(folder, record, items, is_batch=True, unfinished=max(0, unfinished))
     if (folder / RUN_FILE).is_file():
         record = _object(folder / RUN_FILE)
         return KeptRun(folder, record, (_single_item(folder, record),), is_batch=False)

@@ -17,7 +17,7 @@ from agent.kept import read_run
 from diffusion.formats import BoxReading, Reading, ReadOptions, read_any
 from diffusion.layout import Layout, LayoutError, load_json, read_text
 from eval.attributes import TINY_PALETTE, Palette
-from eval.detectors import BATCH, Detector, queries_of
+from eval.detectors import BATCH, BUNDLED, Detector, queries_of
 from eval.judged import Judged, judge_all, judged
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def from_run(folder: Path, *, partial: bool, detector: Detector | None = None) -
     run = read_run(folder)
     items = run.drawn(partial=partial)
     layouts, images = [item.layout() for item in items], {item.id: item.image_file() for item in items}
-    notes = [f"{len(run.items) - len(items)} of {len(run.items)} items have no picture and are not scored"]
+    every = len(run.items) + run.unfinished
+    notes = [f"{every - len(items)} of {every} items have no picture and are not scored"] if every > len(items) else []
     if detector is not None:
         pictures = _look(list(images), layouts, list(images.values()), detector)
     else:
@@ -78,7 +79,7 @@ def from_run(folder: Path, *, partial: bool, detector: Detector | None = None) -
                 f"{folder}: checked by several detectors ({', '.join(sorted(detectors))}): choose one --detector"
             )
     readings = {"plans": "named coordinates, 0 to 1", "detections": "named coordinates, 0 to 1"}
-    return Source(str(folder), pictures, readings, images, notes if len(items) < len(run.items) else [], pictures)
+    return Source(str(folder), pictures, readings, images, notes, pictures)
 
 
 def from_images(layouts: Path, images: Path, detector: Detector, options: ReadOptions) -> Source:
@@ -188,7 +189,7 @@ def abilities(detector: str) -> tuple[frozenset[str] | None, Palette]:
     """The kinds and the palette of the detector that wrote a report, without loading it."""
     from diffusion.tiny.vocabulary import KINDS
 
-    return (frozenset(KINDS), TINY_PALETTE) if detector == "tiny" else (None, {})
+    return (frozenset(KINDS), TINY_PALETTE) if detector in BUNDLED else (None, {})
 
 
 def _look(ids: Sequence[str], layouts: Sequence[Layout], files: Sequence[Path], detector: Detector) -> list[Judged]:

@@ -136,6 +136,7 @@ def batch(
     }
     folder = BatchFolder.open(output, told)
     folder.check(read.items)
+    folder.save_record(items=len(folder.known.keys() | {item.id for item in read.items}))
     if retry_failed and (again := folder.forget_failed(read.items)):
         say(f"trying {again} failed items again")
     finished = sum(item.id in folder.known for item in read.items)

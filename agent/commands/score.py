@@ -241,6 +241,7 @@ def _ceiling(pictures: Sequence[Judged], beside: _Beside) -> tuple[list[Judged] 
     """Real pictures with true boxes as the same detector sees them, and what to know of them."""
     from agent.checkers import load_checker
     from agent.score_sources import from_images
+    from eval.detectors import BUNDLED
 
     if not beside.wanted:
         return None, []
@@ -248,18 +249,18 @@ def _ceiling(pictures: Sequence[Judged], beside: _Beside) -> tuple[list[Judged] 
     if beside.layouts is not None:
         if beside.images is None:
             raise Stop(f"--real {beside.layouts}: say where the pictures are with --real-images DIR")
-        name = beside.detector or "tiny"
+        name = beside.detector or looked
         found = from_images(beside.layouts, beside.images, load_checker(name), beside.reading)
         if found.pictures[0].report.detector != looked:
             raise Stop(f"the pictures were looked at by {looked}, the real ones by {name}: choose one --detector")
         return found.pictures, [f"ceiling: {len(found.pictures)} real pictures of {beside.layouts}", *found.notes]
-    if looked != "tiny":
+    if looked not in BUNDLED:
         return None, [
             f"no ceiling: give real pictures with true boxes to the detector {looked} (--real, --real-images)"
         ]
     from eval.ceiling import world_ceiling
 
-    drawn, refused = world_ceiling(pictures, load_checker("tiny"))
+    drawn, refused = world_ceiling(pictures, load_checker(looked))
     left_out = f"; {refused} plans it cannot draw are left out" if refused else ""
     return drawn, [f"ceiling: {len(drawn)} of the {len(pictures)} plans as the tiny world itself draws them{left_out}"]
 

@@ -90,7 +90,11 @@ def _histogram(values: Sequence[float | None]) -> list[tuple[str, str]]:
 
 def _settings(record: dict[str, Any]) -> dict[str, Any]:
     """What the run was made with; its prompts stand with their pictures."""
-    return {key: record[key] for key in ("command", "options", "planner", "renderer", "versions") if key in record}
+    return {
+        key: record[key]
+        for key in ("command", "options", "settings", "planner", "renderer", "versions")
+        if key in record
+    }
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -13,6 +13,7 @@ from eval.fidelity import check
 from eval.manifest import MANIFEST, Entry, Failure, Round, Score
 from tests.eval.oracle import Oracle
 
+DIGEST = "0" * 64
 FINISHED = "2026-01-01T00:00:00+00:00"
 
 
@@ -55,6 +56,7 @@ def keep_batch(
             Entry(
                 id=name,
                 name=name,
+                item_sha256=DIGEST,
                 state="done" if report.accepted else "not_accepted",
                 prompt=prompt,
                 seed=number,
@@ -86,6 +88,7 @@ def keep_batch(
         Entry(
             id=id,
             name=id,
+            item_sha256=DIGEST,
             state="failed",
             prompt="a red ball",
             seed=0,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from agent.cli import app
 from diffusion.tiny.world import sample_scene
-from eval.manifest import MANIFEST
+from eval.manifest import BATCH_FILE, MANIFEST
 from tests.agent.kept_runs import keep_batch, plans
 from tests.eval.oracle import box, moved, scene, without
 
@@ -119,6 +119,13 @@ def test_items_without_a_picture_are_refused_and_can_be_left_out(tmp_path):
     assert "1 of 4 items have no picture (1 failed), the first is 'lost'" in refused(folder)
     record = scored(folder, "--partial", "--no-ceiling")
     assert record["pictures"] == 3 and "1 of 4 items have no picture" in record["notes"][0]
+
+
+def test_a_batch_that_was_interrupted_is_not_taken_for_a_whole_one(tmp_path):
+    folder = keep_batch(tmp_path, plans(3))
+    (folder / BATCH_FILE).write_text(json.dumps({"version": 1, "items": 5}))
+    assert "2 of 5 items have no picture (2 unfinished)" in refused(folder)
+    assert scored(folder, "--partial", "--no-ceiling")["pictures"] == 3
 
 
 def test_a_manifest_that_leads_out_of_its_folder_is_refused(own):
