@@ -48,8 +48,7 @@ def ground_findings(reading: Reading) -> Iterator[Finding]:
     if reading.scene.top_down:
         return
     standing = [subject for subject in reading.subjects if _stands(reading, subject)]
-    sky = min(SKY, _eye_level(standing) + LEVEL)
-    floating = [subject for subject in standing if subject.box.y1 < sky]
+    floating = [subject for subject in standing if subject.box.y1 < min(SKY, _eye_level(standing, subject) + LEVEL)]
     for subject in floating:
         yield Finding(
             "floating",
@@ -64,12 +63,13 @@ def ground_findings(reading: Reading) -> Iterator[Finding]:
     yield from _sizes([subject for subject in whole if not any(subject.id in finding.ids for finding in unequal)])
 
 
-def _eye_level(standing: list[Subject]) -> float:
-    """Where the eyes of the nearest upright person are: there a viewer who is as tall has the horizon.
+def _eye_level(standing: list[Subject], seen: Subject) -> float:
+    """Where the eyes of the nearest upright person but ``seen`` are: there a viewer who is as tall has the horizon.
 
-    1 where nobody stands: then nothing speaks for a horizon higher than usual.
+    1 where nobody else stands: then nothing speaks for a horizon higher than usual.
     """
-    people = [s for s in standing if s.noun.group == PEOPLE and s.measured and not s.pose and s.noun.height >= GROWN]
+    upright = [subject for subject in standing if subject.measured and not subject.pose and subject is not seen]
+    people = [subject for subject in upright if subject.noun.group == PEOPLE and subject.noun.height >= GROWN]
     nearest = max(people, key=lambda person: person.box.y1, default=None)
     return 1.0 if nearest is None else nearest.box.y0 + EYES * nearest.box.height
 
