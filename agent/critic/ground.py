@@ -45,7 +45,7 @@ _Pair = tuple[Subject, Subject]
 
 def ground_findings(reading: Reading) -> Iterator[Finding]:
     """Findings of the codes floating, size and perspective."""
-    if reading.scene.top_down:
+    if reading.scene.top_down or any(subject.caption.top_down for subject in reading.subjects):
         return
     standing = [subject for subject in reading.subjects if _stands(reading, subject)]
     floating = [subject for subject in standing if subject.box.y1 < min(SKY, _eye_level(standing, subject) + LEVEL)]

@@ -58,7 +58,7 @@ def _is_countable(reading: Reading, group: Group) -> bool:
     if is_place:
         return False
     counted = lookup(group.noun).known and any(reading.scene.things[index].exact for index in group.things)
-    if not counted or any(last in nouns for nouns in (w.SCENES, w.MASS, w.PARTS, w.GARMENTS, w.FRAMES)):
+    if not counted or any(last in nouns for nouns in (w.SCENES, w.SURFACES, w.MASS, w.PARTS, w.GARMENTS, w.FRAMES)):
         return False
     shown = [reading.layout.background, *(instance.caption for instance in reading.layout)]
     return not any(singular(word.strip(".,;:!?'\"()"))[0] == last for text in shown for word in text.lower().split())

@@ -22,6 +22,7 @@ def parse(prompt: str) -> Scene:
     """The scene of a prompt; PlannerError for an empty prompt, one without any thing or scene, or too many things."""
     text = clean(prompt)
     scene = _Parser(_join_attributes(read(text))).parse()
+    scene.top_down |= _FROM_ABOVE.search(text) is not None
     total = sum(thing.count for thing in scene.things)
     if total > MAX_INSTANCES:
         counted = ", ".join(f"{thing.count} x {thing.noun[:40]}" for thing in scene.things[:8])
@@ -387,6 +388,9 @@ class _Parser(Clause):
             self.not_understood(element.value, "kept in the picture's caption")
 
 
+_FROM_ABOVE = re.compile(
+    r"\b(?:seen|viewed|view|shot|photographed) from (?:directly |high |right )?(?:above|overhead)\b", re.I
+)
 _NEEDS_NO_OBJECT = ("on", "above", "below", "under", "behind", "front", "near", "inside")
 """Relations that may end a clause: their object is the other thing that it spoke of."""
 _BEFORE_SUBJECTS = ("comma", "there", "be", "verb")

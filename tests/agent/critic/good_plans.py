@@ -158,6 +158,92 @@ GOOD_PLANS = {
         car | a black car seen from above | 100 600 220 800
         car | a grey car seen from above | 400 600 520 800
         car | a blue car seen from above | 700 600 820 800""",
+    "A cyclist waits at a red traffic light, a delivery van behind him": """
+        cyclist | a cyclist in a yellow jacket on a bicycle | 380 420 540 880
+        van | a white delivery van | 560 320 960 800
+        traffic light | a traffic light showing red | 120 80 200 300""",
+    "a grandmother knitting in a rocking chair, a ball of red wool at her feet, a sleeping dog": """
+        wool | a ball of red wool | 300 860 360 920
+        dog | a brown dog sleeping on the rug | 600 780 880 900
+        grandmother | a grandmother knitting, sitting | 340 330 560 820
+        rocking chair | a wooden rocking chair | 310 350 600 880""",
+    "two hot air balloons over a vineyard, one striped, one plain blue": """
+        balloon | a striped red and white hot air balloon | 120 80 380 430
+        balloon | a plain blue hot air balloon | 620 160 800 400""",
+    "A black cat crossing an empty street at night under a full moon": """
+        cat | a black cat walking | 400 720 560 830
+        moon | a full white moon | 700 70 800 170""",
+    "the dog chases the cat and the cat chases the mouse": """
+        mouse | a grey mouse running | 80 800 160 850
+        cat | a tabby cat running | 260 680 460 860
+        dog | a brown dog running | 560 580 900 870""",
+    "breakfast table: coffee, croissant, orange juice, newspaper to the right": """
+        coffee | a cup of coffee | 180 560 330 720
+        croissant | a golden croissant on a plate | 380 640 580 780
+        orange juice | a glass of orange juice | 620 440 700 680
+        newspaper | a folded newspaper | 740 560 960 820""",
+    "a giant squid attacks a tiny wooden ship in a storm": """
+        squid | a giant red squid rising from the waves | 200 250 800 900
+        ship | a tiny wooden ship | 420 160 560 330""",
+    "photo of a man in a grey suit shaking hands with a woman in a red dress": """
+        man | a man in a grey suit | 200 200 440 940
+        woman | a woman in a red dress | 520 230 740 940""",
+    "three monkeys: one covers its eyes, one its ears, one its mouth": """
+        monkey | a monkey covering its eyes | 80 420 320 820
+        monkey | a monkey covering its ears | 380 420 620 820
+        monkey | a monkey covering its mouth | 680 420 920 820""",
+    "A lone tree on a hill, a swing hanging from its branch, fireflies everywhere": """
+        swing | a wooden swing hanging on ropes | 560 480 640 720
+        tree | a lone oak tree | 300 100 760 820""",
+    "an open suitcase full of clothes on a bed next to a sleeping cat": """
+        cat | a white cat asleep on the bed | 620 480 800 600
+        suitcase | an open suitcase full of clothes | 220 400 560 620
+        bed | a bed with white sheets | 60 420 960 900""",
+    "A wizard's desk seen from above: a skull, a candle, two scrolls and a green potion": """
+        skull | a human skull | 150 200 330 400
+        candle | a burning candle seen from above | 480 160 560 240
+        scroll | a rolled paper scroll | 160 600 460 700
+        scroll | an open paper scroll | 560 560 860 860
+        potion | a bottle of green potion | 700 180 800 300""",
+    "kids playing football in the rain, the goalkeeper wears yellow gloves": """
+        football | a wet football | 460 780 510 830
+        child | a boy in a blue shirt running | 300 480 420 840
+        child | a girl in a red shirt kicking | 540 470 680 850
+        goalkeeper | a goalkeeper with yellow gloves | 760 380 860 620""",
+    "a white rabbit with a pocket watch hurries past a mushroom": """
+        watch | a golden pocket watch | 440 560 500 630
+        rabbit | a white rabbit in a waistcoat | 340 320 560 860
+        mushroom | a tall red mushroom with white dots | 660 420 860 860""",
+    "A food truck selling tacos, four customers in line, a neon sign above the window": """
+        man | a man waiting in line | 90 480 180 900
+        woman | a woman waiting in line | 200 490 280 890
+        man | a man with a cap waiting in line | 300 480 390 900
+        woman | a woman with a bag waiting in line | 400 490 480 890
+        neon sign | a neon sign that says TACOS | 600 200 800 280
+        food truck | a red food truck | 460 220 980 820""",
+    "an elephant painted blue walks in front of a temple, people on its back": """
+        woman | a woman sitting on the elephant's back | 430 220 500 380
+        man | a man sitting on the elephant's back | 520 210 590 380
+        elephant | an elephant painted blue | 300 330 760 860
+        temple | a stone temple | 100 80 900 620""",
+    "sunrise at the harbour, a fishing boat left of the pier, gulls on the posts": """
+        gull | a gull standing on a post | 640 440 680 490
+        gull | a gull standing on a post | 760 430 800 480
+        boat | a small fishing boat | 120 520 400 660
+        pier | a wooden pier | 560 480 900 760""",
+    "Two chairs facing each other with a chessboard on a small table between them": """
+        chessboard | a chessboard with pieces | 420 540 580 600
+        table | a small round table | 400 580 600 800
+        chair | a wooden chair facing right | 130 440 330 860
+        chair | a wooden chair facing left | 670 440 870 860""",
+    "a robot waters flowers on a balcony; city towers in the distance": """
+        watering can | a metal watering can | 420 480 540 580
+        robot | a friendly robot | 220 260 440 900
+        flower pot | a pot of red flowers | 560 640 680 820
+        flower pot | a pot of yellow flowers | 720 640 840 820""",
+    "a blue bird's egg in the palm of a hand": """
+        egg | a blue bird's egg | 440 440 560 560
+        hand | an open hand | 200 380 800 820""",
 }
 
 
