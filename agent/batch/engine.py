@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Engine:
         self._waiting: list[_Waiting] = []
         self._idle = 0
         self._count = 0
+        self._workers = len(workers)
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -99,6 +101,9 @@ class Engine:
         with self._changed:
             if self._closed:
                 raise CancelledError
+            if self.refusal is not None:
+                future.set_result(self.refusal)
+                return future
             self._count += 1
             self._waiting.append(_Waiting(priority, self._count, job, future))
             self._changed.notify_all()
@@ -114,16 +119,21 @@ class Engine:
             self._changed.notify_all()
 
     def _serve(self, start: Callable[[], Worker]) -> None:
-        worker = start()
+        group: list[_Waiting] = []
+        refusal: Refusal | None = None
         try:
-            self._learn_rows(worker)
-            while group := self._take():
-                self._draw(worker, group)
-        except BaseException as error:
-            self._fail(f"the engine failed: {type(error).__name__}: {error}")
-            raise
-        finally:
-            worker.close()
+            worker = start()
+            try:
+                self._learn_rows(worker)
+                while refusal is None and (group := self._take()):
+                    refusal = self._draw(worker, group)
+            finally:
+                worker.close()
+        except Exception as error:
+            trace = traceback.format_exc()
+            refusal = Refusal("render", f"{type(error).__name__}: {error}", ExitCode.DEFECT, trace, lasting=True)
+        if refusal is not None:
+            self._retire(group, refusal)
 
     def _learn_rows(self, worker: Worker) -> None:
         for _ in range(ATTEMPTS):
@@ -169,19 +179,34 @@ class Engine:
             self._waiting.remove(waiting)
         return alike[:size]
 
-    def _draw(self, worker: Worker, group: list[_Waiting]) -> None:
+    def _draw(self, worker: Worker, group: list[_Waiting]) -> Refusal | None:
+        """Answers the group; or returns why this worker can draw nothing at all."""
         rows = self.rows or ROWS
         try:
             outcomes = worker.draw([waiting.job for waiting in group], rows)
         except WorkerLost as error:
             self._again(group, str(error))
-            return
+            return None
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal) and outcome.lasting:
+                return outcome
         for waiting, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Drawn):
                 self._note_rows(outcome.rows)
-            elif outcome.lasting:
-                self.refusal = outcome
             waiting.future.set_result(outcome)
+        return None
+
+    def _retire(self, group: list[_Waiting], refusal: Refusal) -> None:
+        """A worker that can draw nothing leaves its work to the others; the last one answers for all."""
+        with self._changed:
+            self._workers -= 1
+            self._waiting += [waiting for waiting in group if not waiting.future.done()]
+            if self._workers == 0:
+                self.refusal = refusal
+                for waiting in self._waiting:
+                    waiting.future.set_result(refusal)
+                self._waiting.clear()
+            self._changed.notify_all()
 
     def _again(self, group: list[_Waiting], message: str) -> None:
         """Puts the pictures back in the queue, or refuses those over which too many workers died."""
@@ -202,11 +227,3 @@ class Engine:
             if self.rows is not None and rows < self.rows:
                 self.rows = rows
                 self._on_rows(rows)
-
-    def _fail(self, message: str) -> None:
-        """No worker thread may end in silence: whoever waits for it would wait for ever."""
-        with self._changed:
-            self.refusal = Refusal("render", message, ExitCode.DEFECT, lasting=True)
-            for waiting in self._waiting:
-                waiting.future.set_result(self.refusal)
-            self._waiting.clear()

@@ -60,7 +60,10 @@ class Batch:
         self._defect: BaseException | None = None
 
     def run(self) -> None:
-        """Returns when every item is finished, here or by another process. An interruption ends it at once."""
+        """Returns when every item is finished, here or by another process; the engine stays open.
+
+        An interruption ends it at once, and the engine.
+        """
         threads = [threading.Thread(target=self._work, daemon=True, name=f"item-{n}") for n in range(self._count)]
         try:
             for thread in threads:
@@ -68,9 +71,11 @@ class Batch:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.2)
-        finally:
+        except BaseException:
             self._engine.close()
+            raise
         if self._defect is not None:
+            self._engine.close()
             raise self._defect
 
     def _work(self) -> None:

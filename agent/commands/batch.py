@@ -150,6 +150,7 @@ def batch(
         with progress(len(read.items), finished, tally) as on_entry:
             work = Batch(folder, read.items, chosen, hands, settings, planners=planners, on_entry=on_entry)
             work.run()
+        hands.close()
         unrecorded = work.unrecorded
     ended = summary(folder, read.items, unrecorded, len(read.problems), tally)
     emit_json(ended) if json else show_summary(ended)
@@ -163,6 +164,10 @@ def _workers(
         from agent.batch.engine import NullWorker
 
         return [NullWorker] * (count or 1)
+    if engine == "ray":
+        from agent.batch.on_ray import ray_workers
+
+        return ray_workers(model, checking, device, count)
     from agent.batch.processes import local_workers
 
     return local_workers(model, checking, device, count)

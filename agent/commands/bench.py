@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from agent.commands.bench_batch import batch
 from agent.commands.bench_loop import loop
 from agent.commands.bench_merging import merging
 from agent.commands.bench_tiny import tiny
@@ -12,3 +13,4 @@ bench = typer.Typer(name="bench", help="Measure what is bundled here.", no_args_
 bench.command()(tiny)
 bench.command()(loop)
 bench.command()(merging)
+bench.command()(batch)
