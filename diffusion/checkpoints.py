@@ -210,7 +210,7 @@ def _base(base: str, lacking: list[str]) -> Path:
     if not Path(base).is_dir():
         weights = [WEIGHTS[part] for part in lacking]
         patterns = ["tokenizer/*", *(f"{part}/config.json" for part in lacking), *weights]
-        return from_hub(base, patterns, ["tokenizer/vocab.json", *weights])
+        return from_hub(base, patterns, ["tokenizer/vocab.json", "tokenizer/merges.txt", *weights])
     for part in ("tokenizer", *lacking):
         if not (Path(base) / part).is_dir():
             raise ModelUnavailable(f"{base}: no folder {part} in it; expected SD 1.5 as diffusers saves it")

@@ -61,6 +61,7 @@ def tiny(
     mis: options.Mis = None,
     merge: options.Merge = None,
     instance_mask: options.InstanceMask = None,
+    scheduler: options.Scheduler = None,
     model: options.Model = "tiny",
     json: options.Json = False,
 ) -> None:
@@ -76,8 +77,9 @@ def tiny(
     from eval.tiny_detector import REFEREE, TinyDetector
 
     referee, which = TinyDetector.load(REFEREE, "tiny-referee"), (pictures, largest, seed)
+    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, scheduler=scheduler)
     with Progress(console=messages()) as progress:
-        artist = _Artist(model, RenderSettings(steps, guidance, alpha, mis, merge, instance_mask), progress)
+        artist = _Artist(model, settings, progress)
         if ablations:
             result, show = tiny_ablations.ablations(artist.draw, referee, *which), _show_ablations
         elif formats:

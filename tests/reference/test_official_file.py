@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import torch
 
 from diffusion.checkpoints import ModelUnavailable, load_pipeline
 from diffusion.official import unet_name
 from diffusion.pipeline import InstanceDiffusionPipeline
+from diffusion.places import BASE_REPOSITORY
 from tests.diffusion.small import plan, thing
 from tests.reference.published import facts
 from tests.reference.published_file import (
@@ -146,6 +150,22 @@ def test_a_base_without_the_parts_is_refused(reduced, base, tmp_path):
         load_pipeline(str(path), device="cpu", base=str(base))
 
 
+def test_without_a_base_the_tokenizer_comes_from_the_hubs_cache(checkpoint, base, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelUnavailable, match=f"hf download {BASE_REPOSITORY}"):
+        load_pipeline(str(checkpoint), device="cpu")
+    cache = tmp_path / f"models--{BASE_REPOSITORY.replace('/', '--')}"
+    tokenizer = shutil.copytree(base / "tokenizer", cache / "snapshots" / "0123" / "tokenizer")
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("0123")
+    with pytest.raises(ModelUnavailable, match=f"hf download {BASE_REPOSITORY}"):
+        load_pipeline(str(checkpoint), device="cpu")
+    for name in ("vocab.json", "merges.txt"):
+        (tokenizer / name).touch()
+    assert load_pipeline(str(checkpoint), device="cpu").tokenizer("a red ball")["input_ids"]
+
+
 def test_converted_it_is_the_same_pipeline(checkpoint, base, loaded, tmp_path):
     command = ["convert", str(checkpoint), "-o", str(tmp_path / "converted"), "--base", str(base)]
     subprocess.run([sys.executable, "-m", "agent.cli", *command], check=True, capture_output=True)
@@ -172,8 +192,18 @@ load_pipeline("tiny", device="cpu")  # what is imported does not count
 before = status("VmRSS")
 pipeline = load_pipeline(sys.argv[1], device="cpu", dtype=getattr(torch, sys.argv[3]), base=sys.argv[2])
 for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
-    sum(float(p.sum()) for p in part.parameters())  # what is mapped from a file is there once it has been read
+    sum(float(p.detach().sum()) for p in part.parameters())  # what is mapped from a file is there once it is read
 print(status("VmHWM") - before)
+"""
+
+
+CONVERT = """
+import re
+try:
+    runpy.run_module("agent.cli", run_name="__main__")
+except SystemExit as end:
+    assert not end.code
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024)
 """
 
 
@@ -193,3 +223,27 @@ def test_loading_takes_less_than_twice_the_weights(checkpoint, base, loaded, tmp
         loaded.save_pretrained(tmp_path)
     weights = sum(p.numel() * 4 for part in (loaded.unet, loaded.vae, loaded.text_encoder) for p in part.parameters())
     assert peak_memory(checkpoint if form == "file" else tmp_path, base, dtype) < 2 * weights
+
+
+@on_linux
+@pytest.mark.full
+def test_the_published_size_loads_and_converts_in_less_than_twice_its_weights(base, tmp_path):
+    shapes = {official: facts("manifest_port")[port][0] for official, port in facts("official_to_port").items()}
+    torch.manual_seed(0)
+    checkpoint = write_checkpoint(
+        tmp_path / "instancediffusion_sd15.pth",
+        model={name: torch.rand(shape) for name, shape in shapes.items()},
+        text_encoder=wrapped_text_encoder(small_text_encoder(width=768)),
+        autoencoder=original_vae(small_vae()),
+    )
+    weights = 4 * sum(math.prod(shape) for shape in shapes.values())
+    assert weights == 4 * 1_228_333_437
+    peaks = {dtype: peak_memory(checkpoint, base, dtype) / weights for dtype in ("float32", "float16")}
+    command = ["convert", str(checkpoint), "-o", str(tmp_path / "converted"), "--base", str(base)]
+    measured = f"import runpy, sys; sys.argv = ['scenewright', *{command!r}]\n" + CONVERT
+    run = subprocess.run([sys.executable, "-c", measured], check=True, stdout=subprocess.PIPE, text=True)
+    peaks["converting"] = int(run.stdout.split()[-1]) / weights
+    checkpoint.unlink()
+    peaks["directory"] = peak_memory(tmp_path / "converted", base, "float32") / weights
+    print({what: round(peak, 2) for what, peak in peaks.items()})
+    assert max(peaks.values()) < 2, peaks
