@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.exits import Stop
-from agent.kept import read_run
+from agent.kept import KeptItem, read_run
 from diffusion.formats import BoxReading, Reading, ReadOptions, read_any
 from diffusion.layout import Layout, LayoutError, load_json, read_text
 from eval.attributes import TINY_PALETTE, Palette
@@ -22,7 +22,7 @@ from eval.judged import Judged, judge_all, judged
 
 if TYPE_CHECKING:
     from eval.detection_files import Pair
-    from eval.report import Detection
+    from eval.report import Detection, FidelityReport
 
 PICTURES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"))
 FAINT = 0.05
@@ -65,15 +65,7 @@ def from_run(folder: Path, *, partial: bool, detector: Detector | None = None) -
     if detector is not None:
         pictures = _look(list(images), layouts, list(images.values()), detector)
     else:
-        pictures = []
-        for item, layout in zip(items, layouts, strict=True):
-            if item.report is None:
-                raise Stop(f"{folder}: {item.id!r} was drawn and never checked: say which --detector is to look")
-            report = item.read_report()
-            if [verdict.id for verdict in report.instances] != [instance.id for instance in layout]:
-                raise Stop(f"{item.report}: not a report of {item.plan}: it is on other instances")
-            kinds, palette = abilities(report.detector)
-            pictures.append(Judged(item.id, layout, report.detections(), report, kinds, palette))
+        pictures = judged_as_reported([_reported(item, layout) for item, layout in zip(items, layouts, strict=True)])
         if len(detectors := {picture.report.detector for picture in pictures}) > 1:
             raise Stop(
                 f"{folder}: checked by several detectors ({', '.join(sorted(detectors))}): choose one --detector"
@@ -185,11 +177,39 @@ def match_images(planned: Sequence[Planned], folder: Path) -> dict[str, Path]:
     return found
 
 
-def abilities(detector: str) -> tuple[frozenset[str] | None, Palette]:
-    """The kinds and the palette of the detector that wrote a report, without loading it."""
+def _reported(item: KeptItem, layout: Layout) -> tuple[str, Layout, FidelityReport]:
+    if item.report is None:
+        raise Stop(f"{item.id!r} was drawn and never checked: say which --detector is to look")
+    report = item.read_report()
+    if [verdict.id for verdict in report.instances] != [instance.id for instance in layout]:
+        raise Stop(f"{item.report}: not a report of {item.plan}: it is on other instances")
+    return item.id, layout, report
+
+
+def judged_as_reported(reported: Sequence[tuple[str, Layout, FidelityReport]]) -> list[Judged]:
+    """Pictures by the reports that a run kept of them: (id, plan, report) each. No detector is loaded."""
+    found = [report.detections() for _, _, report in reported]
+    every = [detection for detections in found for detection in detections]
+    palettes = {name: _palette(name, every) for name in {report.detector for _, _, report in reported}}
+    return [
+        Judged(id, layout, detections, report, kinds_of(report.detector), palettes[report.detector])
+        for (id, layout, report), detections in zip(reported, found, strict=True)
+    ]
+
+
+def kinds_of(detector: str) -> frozenset[str] | None:
+    """The kinds that a detector could have found, by the name that stands in its reports."""
     from diffusion.tiny.vocabulary import KINDS
 
-    return (frozenset(KINDS), TINY_PALETTE) if detector in BUNDLED else (None, {})
+    return frozenset(KINDS) if detector in BUNDLED else None
+
+
+def _palette(detector: str, detections: Sequence[Detection]) -> Palette:
+    """The attributes a detector can tell: of one that is not bundled, those that it names in these detections."""
+    if detector in BUNDLED:
+        return TINY_PALETTE
+    named = {"colour": lambda found: found.colour, "texture": lambda found: found.texture}
+    return {name: TINY_PALETTE[name] for name, said in named.items() if any(said(found) for found in detections)}
 
 
 def _look(ids: Sequence[str], layouts: Sequence[Layout], files: Sequence[Path], detector: Detector) -> list[Judged]:
@@ -211,9 +231,11 @@ def _judge_found(
 ) -> tuple[list[Judged], list[Judged] | None, list[str]]:
     """The pictures with the detections from ``min_score`` on, the same with all of them, and what to know of it."""
 
+    palette = _palette(detector, [detection for _, _, found in every for detection in found])
+
     def judge_from(least: float) -> list[Judged]:
         return [
-            judged(name, layout, tuple(d for d in found if d.score >= least), detector, kinds, TINY_PALETTE)
+            judged(name, layout, tuple(d for d in found if d.score >= least), detector, kinds, palette)
             for name, layout, found in every
         ]
 

@@ -92,12 +92,13 @@ def make_record(
     """
     floor, told = shuffled(pictures), list(notes)
     if floor is None:
-        told.append("no floor: more than half of the plans are equal, and a picture must meet a plan unlike its own")
+        told.append(
+            "no floor: a picture must be held against a plan unlike its own, and more than half of the plans are equal"
+            if len(pictures) > 1
+            else "no floor: there is no other picture's plan to hold this one against"
+        )
     values = scores(pictures)
-    items = [
-        _item(picture, attributes, images.get(picture.id))
-        for picture, attributes in zip(pictures, attribute_values(pictures), strict=True)
-    ]
+    items = [_item(picture, images.get(picture.id)) for picture in pictures]
     return ScoreRecord(
         source=source,
         detector=pictures[0].report.detector,
@@ -163,14 +164,14 @@ def _bare(pictures: Sequence[Judged], *, with_ranks: bool) -> dict[str, Estimate
     return scores(pictures) | (coco_scores(pictures, resamples=0) if with_ranks else {})
 
 
-def _item(picture: Judged, attributes: Sequence[float], image: Path | None) -> ItemScore:
+def _item(picture: Judged, image: Path | None) -> ItemScore:
     report = picture.report
     return ItemScore(
         id=picture.id,
         mean_iou=report.mean_iou,
         accepted=report.accepted,
         ious={verdict.id: verdict.iou for verdict in report.instances if verdict.iou is not None},
-        attributes=tuple(attributes),
+        attributes=tuple(attribute_values(picture)),
         count=tuple(count_values(picture)),
         reasons=report.reasons,
         image=None if image is None else str(image),

@@ -79,7 +79,8 @@ def scores(pictures: Sequence[Judged]) -> dict[str, Estimate]:
         **instance_scores(found),
         "attributes": _attributes(pictures),
         "attributes_matched": estimate(
-            attribute_values(pictures, missing_as_wrong=False), "attributes of matched instances"
+            (attribute_values(picture, missing_as_wrong=False) for picture in pictures),
+            "attributes of matched instances",
         ),
         "colour": _attributes(pictures, ("colour",)),
         "texture": _attributes(pictures, ("texture",)),
@@ -160,16 +161,16 @@ def _binned(
 
 
 def attribute_values(
-    pictures: Sequence[Judged], which: Sequence[str] = ATTRIBUTES, *, missing_as_wrong: bool = True
-) -> list[list[float]]:
-    """For each picture, 1 or 0 for each attribute that a caption asks for and that could be judged.
-
-    With ``missing_as_wrong`` also 0 for those of missing things, unless the detector never names an attribute.
-    """
-    found = [_judged_attributes(picture, which) for picture in pictures]
-    if not missing_as_wrong or not any(found):
-        return found
-    return [values + [0.0] * _missing(picture, which) for picture, values in zip(pictures, found, strict=True)]
+    picture: Judged, which: Sequence[str] = ATTRIBUTES, *, missing_as_wrong: bool = True
+) -> list[float]:
+    """1 or 0 for each attribute that a caption asks for and that the detector can judge; of missing things 0."""
+    judged = [
+        float(attribute.ok)
+        for verdict in picture.report.instances
+        for attribute in verdict.attributes
+        if attribute.attribute in which and attribute.ok is not None
+    ]
+    return judged + [0.0] * _missing(picture, which) if missing_as_wrong else judged
 
 
 def count_values(picture: Judged) -> list[float]:
@@ -182,16 +183,7 @@ def count_values(picture: Judged) -> list[float]:
 
 
 def _attributes(pictures: Sequence[Judged], which: Sequence[str] = ATTRIBUTES) -> Estimate:
-    return estimate(attribute_values(pictures, which), "attributes asked for")
-
-
-def _judged_attributes(picture: Judged, which: Sequence[str]) -> list[float]:
-    return [
-        float(attribute.ok)
-        for verdict in picture.report.instances
-        for attribute in verdict.attributes
-        if attribute.attribute in which and attribute.ok is not None
-    ]
+    return estimate((attribute_values(picture, which) for picture in pictures), "attributes asked for")
 
 
 def _missing(picture: Judged, which: Sequence[str]) -> int:

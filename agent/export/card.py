@@ -12,9 +12,8 @@ import yaml
 
 from agent.export.samples import LABEL_SOURCES, LabelSource, Selection, splits
 from agent.kept import KeptRun
-from agent.score_sources import abilities
+from agent.score_sources import judged_as_reported
 from agent.score_tables import TITLES
-from eval.judged import Judged
 from eval.scores import Estimate, scores
 
 MARK = "<!-- written by scenewright export -->"
@@ -64,11 +63,8 @@ def card(run: KeptRun, selection: Selection, form: str, boxes: str, labels: Labe
 
 
 def _scores(selection: Selection) -> dict[str, Estimate]:
-    pictures = [
-        Judged(s.item.id, s.layout, s.report.detections(), s.report, *abilities(s.report.detector))
-        for s in selection.samples
-    ]
-    return {name: estimate for name, estimate in scores(pictures).items() if estimate.of}
+    pictures = [(sample.item.id, sample.layout, sample.report) for sample in selection.samples]
+    return {name: estimate for name, estimate in scores(judged_as_reported(pictures)).items() if estimate.of}
 
 
 def _score_row(name: str, estimate: Estimate) -> tuple[str, str, str, str]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from agent.exits import Stop
 from agent.kept import KeptItem, KeptRun
-from agent.score_sources import abilities
+from agent.score_sources import kinds_of
 from diffusion.layout import Box, Layout, Mask
 from eval.matching import KindNames
 from eval.report import Detection, FidelityReport, InstanceVerdict
@@ -130,7 +130,7 @@ def _reason(item: KeptItem, min_iou: float | None) -> str | None:
 
 
 def _labels(layout: Layout, report: FidelityReport, source: LabelSource, names: KindNames) -> Iterator[Label]:
-    kinds, _ = abilities(report.detector)
+    kinds = kinds_of(report.detector)
 
     def category(noun: str) -> str:
         return names.of(noun, kinds) or names.of(noun, None) or noun

@@ -16,10 +16,9 @@ from PIL import Image
 
 from agent.exits import Stop
 from agent.kept import KeptItem, KeptRound, KeptRun, read_report
-from agent.score_sources import abilities
+from agent.score_sources import judged_as_reported
 from agent.score_tables import TITLES
 from diffusion.layout import Box, Instance, Layout, LayoutError, read_layout
-from eval.judged import Judged
 from eval.report import FidelityReport, InstanceVerdict
 from eval.scores import scores, things
 
@@ -31,16 +30,17 @@ def page_data(run: KeptRun, side: int, on_item: Callable[[], None] = lambda: Non
 
     ``pictures`` are data URIs; an item's ``image`` is its place among them.
     """
-    items, judged, shelf = [], [], _Shelf(side)
+    items, places, reported, shelf = [], [], [], _Shelf(side)
     for item in run.items:
-        shown, picture = _item(item, shelf)
+        shown, layout, report = _item(item, shelf)
         items.append(shown)
-        if picture is not None:
-            judged.append((len(items) - 1, picture))
+        if layout is not None and report is not None:
+            places.append(len(items) - 1)
+            reported.append((item.id, layout, report))
         on_item()
-    pictures = [picture for _, picture in judged]
+    pictures = judged_as_reported(reported)
     points = [
-        {"item": judged[thing.picture][0], "iou": thing.iou, "area": thing.area, "overlap": thing.overlap}
+        {"item": places[thing.picture], "iou": thing.iou, "area": thing.area, "overlap": thing.overlap}
         for thing in things(pictures)
     ]
     told = {name: estimate for name, estimate in scores(pictures).items() if estimate.of}
@@ -69,7 +69,7 @@ class _Shelf:
         return self._places[path]
 
 
-def _item(item: KeptItem, shelf: _Shelf) -> tuple[dict[str, Any], Judged | None]:
+def _item(item: KeptItem, shelf: _Shelf) -> tuple[dict[str, Any], Layout | None, FidelityReport | None]:
     layout = item.layout() if item.plan is not None else None
     report = item.read_report() if item.report is not None else None
     image = item.image_file() if item.drawn else None
@@ -84,9 +84,7 @@ def _item(item: KeptItem, shelf: _Shelf) -> tuple[dict[str, Any], Judged | None]
         "rounds": [_round(one, shelf) for one in item.rounds] if len(item.rounds) > 1 else [],
         **_picture(image, layout, report, shelf),
     }
-    if layout is None or report is None:
-        return shown, None
-    return shown, Judged(item.id, layout, report.detections(), report, *abilities(report.detector))
+    return shown, layout, report
 
 
 def _picture(image: Path | None, layout: Layout | None, report: FidelityReport | None, shelf: _Shelf) -> dict[str, Any]:

@@ -252,6 +252,18 @@ def test_our_lines_name_their_coordinates(coco):
     assert "ap" not in record["scores"] and any("no average precision" in note for note in record["notes"])
 
 
+def test_attributes_count_where_the_file_names_them(coco):
+    _, write = coco
+    plan = scene(("a red ball", LEFT), ("a striped blue cube", RIGHT))
+    layouts = write("layout.json", plan.to_json())
+    ball = {"box": plan.instances[0].box.model_dump(), "label": "ball", "score": 0.7}
+    plain = write("plain.jsonl", json.dumps({"id": "layout", "detections": [ball]}) + "\n")
+    coloured = write("coloured.jsonl", json.dumps({"id": "layout", "detections": [{**ball, "colour": "red"}]}) + "\n")
+    assert scored(layouts, "--detections", plain)["scores"]["attributes"]["of"] == 0
+    told = scored(layouts, "--detections", coloured)["scores"]
+    assert (told["attributes"]["value"], told["attributes"]["of"]) == (pytest.approx(0.5), 2)
+
+
 def test_the_published_number_and_what_it_left_out():
     result = score(COGVLM, "--readings", "--canvas", "512x512", "--json")
     rows = {(row["counting"], row["planned_as"], row["detected_as"]): row for row in json.loads(result.stdout)}

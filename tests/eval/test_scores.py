@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from diffusion.layout import Point
 from diffusion.tiny.vocabulary import KINDS
+from eval.attributes import TINY_PALETTE
 from eval.intervals import bootstrap_ci95, clustered_ci95
 from eval.judged import judge_all, shuffled
 from eval.report import Detection
@@ -24,10 +25,10 @@ def found(label, corners, score=0.9, colour=None, texture=None):
     return Detection(box=box(*corners), label=label, score=score, colour=colour, texture=texture)
 
 
-def judged(*pairs, kinds=TINY):
+def judged(*pairs, kinds=TINY, palette=TINY_PALETTE):
     """(plan, detections) pairs as judged pictures p0, p1, ..."""
     layouts, detections = [plan for plan, _ in pairs], [seen for _, seen in pairs]
-    return judge_all([f"p{n}" for n in range(len(pairs))], layouts, detections, "d", kinds)
+    return judge_all([f"p{n}" for n in range(len(pairs))], layouts, detections, "d", kinds, palette)
 
 
 def value(estimates, name):
@@ -55,8 +56,14 @@ def test_attributes_of_missing_things_are_wrong_and_unjudged_ones_do_not_count()
 
 
 def test_a_detector_that_names_no_attributes_is_not_blamed_for_them():
-    result = scores(judged((scene(("a red ball", LEFT), ("a blue cube", RIGHT)), [found("ball", LEFT)])))
+    picture = (scene(("a red ball", LEFT), ("a blue cube", RIGHT)), [found("ball", LEFT)])
+    result = scores(judged(picture, palette={}))
     assert result["attributes"].value is None and result["attributes"].of == 0
+
+
+def test_a_picture_of_nothing_has_every_attribute_wrong():
+    plan = scene(("a red ball", LEFT), ("a striped blue cube", RIGHT))
+    assert value(scores(judged((plan, []))), "attributes") == (0.0, 3)
 
 
 def test_counts_are_held_kind_by_kind_in_each_picture():
