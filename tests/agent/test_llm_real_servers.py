@@ -15,19 +15,21 @@ from pathlib import Path
 
 import pytest
 
+from agent.endpoint import Endpoint
+from agent.llm_cache import default_cache
 from diffusion.layout import layout_from_dict
 from prompts.texts import prompt
 from tests.agent.llm_answers import answer, cup
 from tests.agent.tiny_llm import save_tiny_llm
 
-ONE, TWO = "one blue cup", "two blue cups"
+ONE, TWO, WRONG = "one blue cup", "two blue cups", "a calm cup"
 
 
 @pytest.fixture(scope="module")
 def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model that has learned two plans."""
+    """A folder with a model that has learned two plans, and one with a key that no plan has."""
     folder = tmp_path_factory.mktemp("llm")
-    plans = {ONE: answer(cup(1, 300)), TWO: answer()}
+    plans = {ONE: answer(cup(1, 300)), TWO: answer(), WRONG: answer(cup(1, 500), mood="calm")}
     save_tiny_llm(folder, {prompt("plan").render(description=text): json.dumps(plan) for text, plan in plans.items()})
     return folder
 
@@ -94,10 +96,15 @@ def test_transformers_serve_plans_and_its_plan_outlives_it_in_the_cache(tiny_llm
     reason="llama.cpp's server is not installed: pip install -e '.[llama]' builds it, in about 16 minutes of one core",
 )
 def test_llama_cpp_is_held_to_the_schema(tiny_llm: Path, tmp_path: Path) -> None:
+    """Its plans are valid, whatever they mean: also where the model by itself would write a key that no plan has."""
     from tests.agent.tiny_gguf import save_gguf
 
     model = tmp_path / "tiny.gguf"
     save_gguf(tiny_llm, model)
     command = [sys.executable, "-m", "llama_cpp.server", "--model", model, "--model_alias", "tiny", "--n_ctx", "512"]
     with serving(tmp_path / "log", *command, "--host", "127.0.0.1", "--port") as url:
-        assert ids(plan(TWO, url, "tiny", tmp_path)) == ["cup_1", "cup_2"]
+        for text in (TWO, WRONG):
+            assert "cup_1" in ids(plan(text, url, "tiny", tmp_path))
+        taken = default_cache({"SCENEWRIGHT_CACHE": str(tmp_path)}).recall_traits(Endpoint("tiny", url))
+    assert taken is not None and taken.form == "JSON with schema"
+    assert (tmp_path / "log").read_text().count("200 OK") == 2, "no plan had to be corrected"

@@ -11,7 +11,7 @@ from pathlib import Path
 CONTEXT = 512
 
 # It sees the last message alone: the instructions before it would not fit into so small a mind.
-TEMPLATE = "{{ bos_token }}{{ messages[-1]['content'] }}\n"
+TEMPLATE = "{{ bos_token }}{{ messages[-1]['content'] }}\nAnswer"
 
 
 def save_tiny_llm(folder: Path, answers: Mapping[str, str], *, steps: int = 300) -> None:
@@ -20,7 +20,7 @@ def save_tiny_llm(folder: Path, answers: Mapping[str, str], *, steps: int = 300)
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    texts = [f"{question}\n{answer}" for question, answer in answers.items()]
+    texts = [f"{question}\nAnswer{answer}" for question, answer in answers.items()]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
