@@ -1,4 +1,4 @@
-"""The pairs that tell when two things are drawn as one: their overlap is the one asked for, and what is drawn counts."""
+"""The pairs that tell when two things are drawn as one: they overlap as asked, and what is drawn is counted."""
 
 import random
 
