@@ -145,18 +145,23 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
             for plan in plans:
                 pasted_cells(plan, height, width, mask_axes)
         masking = {"instance_mask": bool(masked), "mask_axes": mask_axes, "height": height, "width": width}
-        encoded = [
-            self._conditions(plan, own, strength.mis > 0, masking, nearest=masked == "nearest")
-            for plan, own in zip(plans, seeds, strict=True)
+        alone = strength.mis > 0
+        # all texts first: where models are offloaded, the text encoder has to be brought in but once
+        phrases = [self.encode_phrases(_phrases(plan)) for plan in plans]
+        prompts = [self.encode_prompts([plan.caption, *(_phrases(plan) if alone else ())]) for plan in plans]
+        negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans]
+        unwanted_prompts = [self.encode_prompts([text])[0] for text in negatives if guided]
+        grounded = [
+            ground(plan, text, self.unet.slots, seed=own) for plan, text, own in zip(plans, phrases, seeds, strict=True)
         ]
-        conditions = {(b, j): part for b, p in enumerate(pictures) for j, part in enumerate(encoded[p])}
+        tokens = [
+            self._tokens(plan, grounding, alone, masking, nearest=masked == "nearest")
+            for plan, grounding in zip(plans, grounded, strict=True)
+        ]
+        conditions = {(b, j): (prompts[p][j], own) for b, p in enumerate(pictures) for j, own in enumerate(tokens[p])}
         if guided:
-            empty = self._encode(
-                ground(plans[0], self.encode_phrases(_phrases(plans[0])), self.unet.slots).null(), masking
-            )
-            negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans]
-            unwanted = [(self.encode_prompts([text])[0], empty) for text in negatives]
-            conditions |= {(b, NULL): unwanted[p] for b, p in enumerate(pictures)}
+            empty = self._encode(grounded[0].null(), masking)
+            conditions |= {(b, NULL): (unwanted_prompts[p], empty) for b, p in enumerate(pictures)}
         passes = _Passes(conditions, rows, full_passes)
         self.scheduler.set_timesteps(settings["num_inference_steps"])
         progress = self.progress_bar(total=len(self.scheduler.timesteps))
@@ -222,22 +227,17 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         encoded = self.tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
         return self.text_encoder(encoded.input_ids.to(self._execution_device)).pooler_output
 
-    def _conditions(
-        self, plan: Layout, seed: int, alone: bool, masking: dict[str, Any], nearest: bool
-    ) -> list[Condition]:
-        """Of input 0 (all instances, global prompt) and, where instances are drawn alone first, of each of them."""
-        phrases = _phrases(plan)
-        together = ground(plan, self.encode_phrases(phrases), self.unet.slots, seed=seed)
-        separate = range(len(phrases) if alone else 0)
-        texts = self.encode_prompts([plan.caption, *(phrases[j] for j in separate)])
+    def _tokens(
+        self, plan: Layout, together: Grounding, alone: bool, masking: dict[str, Any], nearest: bool
+    ) -> list[InstanceTokens]:
+        """Of input 0 (all instances) and, where instances are drawn alone first, of each of them."""
         if nearest:
             cells = nearest_cells(plan, masking["height"], masking["width"])
             cells = functional.pad(cells, (0, 0, 0, 0, 0, self.unet.slots.max_instances - len(cells)))[None]
             tokens = [self._encode(together, {**masking, "cells": cells.to(self._execution_device)})]
         else:
             tokens = [self._encode(together, masking)]
-        tokens += [self._encode(together.only(j), masking) for j in separate]
-        return list(zip(texts, tokens, strict=True))
+        return tokens + [self._encode(together.only(j), masking) for j in range(len(plan.instances) if alone else 0)]
 
     def _encode(self, grounding: Grounding, masking: dict[str, Any]) -> InstanceTokens:
         """Coordinates stay in float32: half precision would move them by more than a Fourier code can bear."""

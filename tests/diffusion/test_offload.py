@@ -5,6 +5,8 @@ They move weights between a CPU and an accelerator; here the CPU stands for both
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from accelerate import cpu_offload
@@ -35,6 +37,25 @@ def test_models_are_offloaded_in_the_order_of_their_use():
     hooks = [getattr(pipeline, name)._hf_hook for name in ("text_encoder", "unet", "vae")]
     assert hooks[0].prev_module_hook is None
     assert [hook.prev_module_hook.hook for hook in hooks[1:]] == hooks[:-1]
+
+
+def test_every_model_is_brought_in_but_once():
+    pipeline, calls = small_pipeline(), []
+    for name in ("text_encoder", "unet", "vae"):
+        part = getattr(pipeline, name)
+        for method in ("forward", "encode_instances", "decode"):
+            if hasattr(part, method):
+                setattr(part, method, _telling(calls, name, getattr(part, method)))
+    draw(pipeline)
+    assert [name for name, _ in itertools.groupby(calls)] == ["text_encoder", "unet", "vae"]
+
+
+def _telling(calls: list[str], name: str, method):
+    def told(*args, **kwargs):
+        calls.append(name)
+        return method(*args, **kwargs)
+
+    return told
 
 
 def test_sequential_offload(expected):
