@@ -65,3 +65,12 @@ def test_a_file_of_prompts_gets_findings_beside_each_plan() -> None:
     assert {finding["code"] for finding in second["critique"]} >= {"too_small"}
     assert third["plan"] is None and "critique" not in third
     assert "the critic finds nothing" in cli("plan", "a cat", "--planner", "offline", "--critique").stdout
+
+
+def test_a_run_records_what_was_found_and_what_became_of_it(tmp_path: Path) -> None:
+    said = cli("generate", "six barns and two cats on green grass", "--planner", "offline", "-o", tmp_path / "run")
+    assert said.returncode == 4, said.stderr  # The bundled model draws no barns: the run ends after planning.
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["critique"]
+    assert record["findings"][0].keys() == {"code", "ids", "numbers", "message"}
+    assert len(record["remaining"]) < len(record["findings"]) if record["revised"] else record["reason"]
+    assert "the critic finds" in said.stderr
