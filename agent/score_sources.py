@@ -70,6 +70,7 @@ def from_run(folder: Path, *, partial: bool, detector: Detector | None = None) -
             raise Stop(
                 f"{folder}: checked by several detectors ({', '.join(sorted(detectors))}): choose one --detector"
             )
+        notes += dict.fromkeys(picture.report.roles.note for picture in pictures if picture.report.roles is not None)
     readings = {"plans": "named coordinates, 0 to 1", "detections": "named coordinates, 0 to 1"}
     return Source(str(folder), pictures, readings, images, notes, pictures)
 

@@ -33,6 +33,7 @@ def assign(weights: ArrayLike, preference: ArrayLike | None = None) -> list[tupl
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if allowed[row, column]]
 
 
+@functools.lru_cache(maxsize=4096)
 def kind_of(category: str, kinds: frozenset[str] | None) -> str | None:
     """The one of ``kinds`` that a planned category means, in any number or case or by synonym; None when it means none.
 

@@ -11,6 +11,7 @@ from diffusion.layout import Layout
 from diffusion.tiny.world import sample_scene
 from eval.fidelity import check
 from eval.manifest import MANIFEST, Entry, Failure, Round, Score
+from eval.report import FidelityReport
 from tests.eval.oracle import Oracle
 
 DIGEST = "0" * 64
@@ -34,6 +35,7 @@ def keep_batch(
     *,
     prompts: Sequence[str] | None = None,
     failed: Sequence[str] = (),
+    signed: Callable[[FidelityReport], FidelityReport] = lambda report: report,
 ) -> Path:
     """A batch's folder with an item for each layout, called item-0, item-1, ..., and one for each id that failed."""
     oracle = Tiny(fault)
@@ -41,7 +43,7 @@ def keep_batch(
     for number, layout in enumerate(layouts):
         name, prompt = f"item-{number}", prompts[number] if prompts else layout.caption
         image = oracle.render(layout, number)
-        report = check(layout, image, oracle)
+        report = signed(check(layout, image, oracle))
         contents = {
             f"plans/{name}.json": layout.to_json().encode(),
             f"images/{name}.png": png_bytes(image, {}),

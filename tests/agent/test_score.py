@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from agent.cli import app
 from diffusion.tiny.world import sample_scene
 from eval.manifest import BATCH_FILE, MANIFEST
+from eval.referee import with_roles
 from tests.agent.kept_runs import keep_batch, plans
 from tests.eval.oracle import box, moved, scene, without
 
@@ -119,6 +120,11 @@ def test_items_without_a_picture_are_refused_and_can_be_left_out(tmp_path):
     assert "1 of 4 items have no picture (1 failed), the first is 'lost'" in refused(folder)
     record = scored(folder, "--partial", "--no-ceiling")
     assert record["pictures"] == 3 and "1 of 4 items have no picture" in record["notes"][0]
+
+
+def test_it_is_said_when_the_judge_was_the_referee(tmp_path):
+    record = scored(keep_batch(tmp_path, plans(2), signed=with_roles), "--no-ceiling")
+    assert len([note for note in record["notes"] if "both checked and scored" in note]) == 1
 
 
 def test_a_batch_that_was_interrupted_is_not_taken_for_a_whole_one(tmp_path):
