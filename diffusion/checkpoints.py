@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from diffusion.hub import from_hub
-from diffusion.official import read_official
+from diffusion.official import describe_file, read_official
 from diffusion.pipeline import InstanceDiffusionPipeline
 from diffusion.places import BASE_REPOSITORY, SD15_REPOSITORY, TINY_FOLDER, ModelUnavailable
 from diffusion.unet import InstanceDiffusionUNet
@@ -112,12 +112,31 @@ def _is_scheduler(kind: Any) -> bool:
 
 def _exactly(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A diffusers or transformers model whose weights fit key by key: a missing one would silently be random."""
+    _check_files(folder)
     model, info = kind.from_pretrained(
         folder, dtype=dtype, variant=variant_of(folder), use_safetensors=True, output_loading_info=True
     )
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         _refuse(str(folder), what.replace("_", " "), info.get(what) or ())
     return model.eval()
+
+
+def _check_files(folder: Path) -> None:
+    """Names the file that cannot be read: the libraries name it in some cases only."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickled = ", ".join(path.name for path in sorted(folder.glob("*.bin")))
+        why = f": {pickled} is a pickle, which is not read; save it again with safe_serialization" if pickled else ""
+        raise ModelUnavailable(f"{folder}: no weights in it; expected .safetensors{why}")
+    for path in files:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelUnavailable(
+                f"{path}: {describe_file(path)} of {path.stat().st_size:,} bytes that cannot be read ({error}); "
+                "expected whole safetensors weights: fetch it again"
+            ) from error
 
 
 def variant_of(folder: Path) -> str | None:

@@ -205,12 +205,12 @@ def describe_file(path: Path) -> str:
             return "a zip archive"
         return f"a zip archive whose end is missing after {size:,} bytes (an interrupted download: fetch it again)"
     if head[8:9] == b"{":
-        return "a safetensors file: single files of that kind are not a whole model"
+        return "a safetensors file"
     if head.startswith(b"\x80"):
         return "a pickle, as torch saved before version 1.6 (load and save it again with a newer torch)"
     if head.startswith(b"GGUF"):
         return "a GGUF file"
-    return f"an unknown kind of file of {size:,} bytes"
+    return f"an unknown kind of file ({size:,} bytes)"
 
 
 def _describe_content(content: Any) -> str:

@@ -178,6 +178,19 @@ def truncated(folder: Path) -> None:
     (folder / "unet" / WEIGHTS).write_bytes(data[: len(data) // 2])
 
 
+def with_a_pointer(folder: Path) -> None:
+    (folder / "vae" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+
+
+def with_pickled_weights(folder: Path) -> None:
+    (folder / "unet" / WEIGHTS).rename(folder / "unet" / "diffusion_pytorch_model.bin")
+
+
+def with_truncated_text(folder: Path) -> None:
+    text = folder / "text_encoder" / "model.safetensors"
+    text.write_bytes(text.read_bytes()[:1000])
+
+
 def without_weights(folder: Path) -> None:
     (folder / "vae" / WEIGHTS).unlink()
 
@@ -219,8 +232,11 @@ BROKEN = {
     with_a_key_too_many: r"vae: unexpected keys: stranger",
     with_another_shape: r"scaleu_b_1",
     without_a_key_of_the_text: r"text_encoder: missing keys: .*final_layer_norm.weight",
-    truncated: r"unet",
-    without_weights: r"vae",
+    truncated: rf"unet/{WEIGHTS}: a safetensors file of [\d,]+ bytes that cannot be read",
+    with_truncated_text: r"text_encoder/model.safetensors: .* of 1,000 bytes that cannot be read",
+    with_a_pointer: rf"vae/{WEIGHTS}: a Git LFS pointer",
+    with_pickled_weights: r"unet: no weights in it; .*model.bin is a pickle, which is not read",
+    without_weights: r"vae: no weights in it; expected .safetensors",
     without_index: r"model_index.json is missing",
     with_half_an_index: r"model_index.json: not JSON",
     without_a_part: r"names no scheduler",
@@ -304,7 +320,7 @@ CONTENTS = {
     b"version https://git-lfs.github.com/spec/v1\noid sha256:00": "a Git LFS pointer",
     b"\n<!DOCTYPE html><title>Sign in</title>": "a web page",
     b"GGUF\x03\0\0\0": "a GGUF file",
-    b"weights": "an unknown kind of file of 7 bytes",
+    b"weights": r"an unknown kind of file \(7 bytes\)",
 }
 
 

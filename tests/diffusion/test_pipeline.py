@@ -109,6 +109,25 @@ def test_saved_and_loaded_it_draws_the_same(pipeline, tmp_path):
     assert close(latents(again, TWO), latents(pipeline, TWO))
 
 
+def test_loaded_in_another_type_it_draws_nearly_the_same(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    again = InstanceDiffusionPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    again.set_progress_bar_config(disable=True)
+    assert {again.unet.dtype, again.vae.dtype, again.text_encoder.dtype} == {torch.bfloat16}
+    exact, rounded = latents(pipeline, TWO), latents(again, TWO)
+    assert (rounded - exact).norm() / exact.norm() < 5e-2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_seed_draws_the_same_on_a_gpu(pipeline):
+    def drawn(model) -> torch.Tensor:
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in (3, 4)]
+        return latents(model, [ONE, TWO], generator=generators).cpu()
+
+    on_gpu, expected = drawn(small_pipeline().to("cuda")), drawn(pipeline)
+    assert (on_gpu - expected).norm() / expected.norm() < 1e-3
+
+
 def test_the_callback_sees_every_entry_and_may_replace_the_latents(pipeline):
     entries = []
 
