@@ -174,6 +174,26 @@ def test_pictures_and_layouts_must_be_each_others(pictured):
     assert "100 x 128 pixels, but its layout is for 128 x 128" in refused(layouts, "--images", pictures)
 
 
+def test_lines_of_layouts_are_paired_by_number_and_coco_by_file_name(pictured, tmp_path):
+    folder, pictures = pictured
+    lines, numbered = tmp_path / "plans.jsonl", tmp_path / "numbered"
+    numbered.mkdir()
+    files = sorted(folder.glob("*.json"))
+    lines.write_text("".join(json.dumps(json.loads(file.read_text())) + "\n" for file in files))
+    for number, file in enumerate(files, start=1):
+        shutil.copy(pictures / f"{file.stem}.png", numbered / f"{number:03d}.png")
+    run = keep_batch(tmp_path / "run", plans(3, 1))
+    command = ["export", run, "--to", "coco", "--labels", "planned", "-o", tmp_path / "coco"]
+    exported = CliRunner().invoke(app, [*map(str, command)])
+    assert exported.exit_code == 0, exported.stderr
+    truth = tmp_path / "coco/annotations/instances_train.json"
+    by_stem, by_line, by_file_name = (
+        scored(layouts, "--images", images, "--no-ceiling")["scores"]["mean_iou"]
+        for layouts, images in ((folder, pictures), (lines, numbered), (truth, tmp_path / "coco/images"))
+    )
+    assert by_stem == by_line and by_file_name["of"] == by_stem["of"] and by_file_name["value"] > 0.7
+
+
 COCO = {
     "images": [
         {"id": 7, "file_name": "a.png", "width": 200, "height": 100},
