@@ -146,7 +146,7 @@ new IntersectionObserver((entries) => {
   if (entries.some((entry) => entry.isIntersecting) && drawn < shown.length) more();
 }, { rootMargin: "800px" }).observe(find("more"));
 
-function axes(canvas, low, high) {
+function axes(canvas, right, top) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.fillStyle = "#333";
@@ -155,8 +155,8 @@ function axes(canvas, low, high) {
   context.strokeStyle = "#999";
   context.strokeRect(area.left, area.top, area.width, area.height);
   context.fillText("0", area.left, canvas.height - 8);
-  context.fillText(low, area.left + area.width - 12, canvas.height - 8);
-  context.fillText(high, 2, area.top + 8);
+  context.fillText(right, area.left + area.width - context.measureText(right).width, canvas.height - 8);
+  context.fillText(top, 2, area.top + 8);
   context.fillText("0", 20, area.top + area.height);
   return [context, area];
 }
@@ -205,7 +205,7 @@ function start() {
   find("summary").textContent =
     `${data.items.length} items, ${accepted} accepted; detector ${data.detectors.join(", ") || "none"}; boxes normalised xyxy`;
   find("scores").append(
-    row(["all items", "value", "95 % interval", "over"], "th"),
+    row(["score", "value", "95 % interval", "over"], "th"),
     ...data.scores.map((score) =>
       row([
         score.title,
