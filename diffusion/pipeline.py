@@ -34,7 +34,9 @@ PUBLISHED_DEFAULTS = {
     "size": 512,
 }
 ROWS_AT_ONCE = 16
-"""Of 64 x 64 cells or fewer; a row's time hardly falls with more."""
+"""Of 64 x 64 cells; of fewer cells, as many as take the same memory, up to MOST_ROWS."""
+MOST_ROWS = 32
+"""With more, a row of the miniature takes longer again on a CPU, and no network gains."""
 NULL = -1
 """The number of a picture's unconditional input, beside 0 for all instances and j for instance j alone."""
 
@@ -109,9 +111,9 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         merge: how the Multi-Instance Sampler joins its latents, see ``diffusion.merging.join``. instance_mask: whether
         patches of an instance attend to that instance only; with "nearest" a patch that several share is the nearest
         one's alone (``Layout.nearest_first``). mask_axes: "official" is the published form, mirrored at the diagonal.
-        rows_at_once: how many UNet rows run together at most, by default ROWS_AT_ONCE and fewer on large canvases; it
-        bounds memory, and float rounding depends on it. full_passes: fill the last pass up, so that all have one shape;
-        a picture's bits then do not depend on which others share the call (measured on CPUs).
+        rows_at_once: how many UNet rows run together at most, by default the fewer the larger the canvas; it bounds
+        memory, and float rounding depends on it. full_passes: fill the last pass up, so that all have one shape; a
+        picture's bits then do not depend on which others share the call (measured on CPUs).
         callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises LayoutError for a
         canvas, a number of instances or a location that cannot be drawn as asked.
         """
@@ -321,8 +323,7 @@ class _Passes:
 
 
 def _rows_at_once(height: int, width: int) -> int:
-    """As many rows as take the memory of ROWS_AT_ONCE rows of 64 x 64 cells."""
-    return max(1, min(ROWS_AT_ONCE, ROWS_AT_ONCE * 64 * 64 // (height * width)))
+    return max(1, min(MOST_ROWS, ROWS_AT_ONCE * 64 * 64 // (height * width)))
 
 
 def _phrases(plan: Layout) -> list[str]:

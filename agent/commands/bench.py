@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from agent.commands.bench_batch import batch
+from agent.commands.bench_engine import engine
 from agent.commands.bench_loop import loop
 from agent.commands.bench_merging import merging
 from agent.commands.bench_tiny import tiny
@@ -14,3 +15,4 @@ bench.command()(tiny)
 bench.command()(loop)
 bench.command()(merging)
 bench.command()(batch)
+bench.command()(engine)

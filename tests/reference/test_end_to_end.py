@@ -12,6 +12,7 @@ from transformers import BatchEncoding
 
 from diffusion.layout import Box, Instance, Layout
 from diffusion.pipeline import InstanceDiffusionPipeline
+from eval.published_schedule import PublishedRun
 from tests.reference.published import drawn, facts, golden, relative_error
 from tests.reference.test_sampler import plms
 
@@ -44,24 +45,32 @@ class RecordedText(nn.Module):
         return SimpleNamespace(last_hidden_state=self.contexts[ids[:, 0]], pooler_output=self.pooled[ids[:, 0]])
 
 
-@pytest.mark.parametrize("mis", [0, 0.3])
-def test_every_global_latent_of_a_run(reduced, mis: float):
+@pytest.fixture(scope="module")
+def pipeline(reduced) -> InstanceDiffusionPipeline:
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(4,) * 4,
         norm_num_groups=1,
     )
-    pipeline = InstanceDiffusionPipeline(vae, RecordedText(), TextIndex(), reduced, plms())
-    pipeline.set_progress_bar_config(disable=True)
-    corners = facts("cases")["layouts"]["pub.A"][:2]
+    built = InstanceDiffusionPipeline(vae, RecordedText(), TextIndex(), reduced, plms())
+    built.set_progress_bar_config(disable=True)
+    return built
+
+
+@pytest.fixture(scope="module")
+def layout() -> Layout:
     instances = [
         Instance(
             id=name, category="thing", caption=name, box=Box(**dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)))
         )
-        for name, box in zip(("first", "second"), corners, strict=True)
+        for name, box in zip(("first", "second"), facts("cases")["layouts"]["pub.A"], strict=False)
     ]
-    layout = Layout(version=1, caption="everything", width=128, height=128, instances=tuple(instances))
+    return Layout(version=1, caption="everything", width=128, height=128, instances=tuple(instances))
+
+
+@pytest.mark.parametrize("mis", [0, 0.3])
+def test_every_global_latent_of_a_run(pipeline, layout, mis: float):
     trace = []
 
     def watch(pipe, entry, timestep, tensors):
@@ -84,3 +93,12 @@ def test_every_global_latent_of_a_run(reduced, mis: float):
         updates = torch.cat((updates[:3], updates[9:]))
     assert relative_error(torch.cat(trace[1:]), updates) < TOLERANCE
     assert relative_error(final, expected[f"e2e_mis{mis}_n2.final"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("mis", [0, 0.3])
+def test_the_slow_schedule_that_the_engine_is_measured_against(pipeline, layout, mis: float):
+    run = PublishedRun(steps=10, guidance=7.5, alpha=0.8, mis=mis, reads_empty_maps=False)
+    final = run.draw(pipeline, layout, drawn("pub.e2e.x", (1, 4, 16, 16)))
+    assert relative_error(final, golden("reduced")[f"e2e_mis{mis}_n2.final"]) < TOLERANCE
+    estimates = 3 * 4 + 7 if mis else 11  # the first update of an input takes two
+    assert run.spent.passes == 2 * estimates
