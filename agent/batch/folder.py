@@ -134,7 +134,9 @@ class BatchFolder:
         write_bytes(self.path / name, data)
 
     def save_record(self, **changes: Any) -> None:
-        self.record |= changes
+        if self.record == (changed := {**self.record, **changes}):
+            return
+        self.record = changed
         write_text(self.path / BATCH_FILE, json.dumps(self.record, ensure_ascii=False, indent=2) + "\n")
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ LEFT, RIGHT = (0.05, 0.4, 0.35, 0.7), (0.6, 0.4, 0.9, 0.7)
 
 
 def score(*arguments):
-    return CliRunner().invoke(app, ["score", *map(str, arguments)])
+    return CliRunner().invoke(app, ["score", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
 def scored(*arguments):
