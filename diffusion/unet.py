@@ -17,8 +17,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import nn
 
-from diffusion.conditions import Slots
-from diffusion.gated_attention import GatedInstanceAttention, InstanceTokens, MaskAxes, box_cells
+from diffusion.conditions import Slots, masked_cells
+from diffusion.gated_attention import GatedInstanceAttention, InstanceTokens, MaskAxes
 from diffusion.scaleu import ScaleUHook
 from diffusion.unifusion import Grounding, UniFusion
 
@@ -117,14 +117,12 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
     ) -> InstanceTokens:
         """Tokens and instance mask of B pictures, once for all steps. height, width: of the latent, in cells.
 
-        cells: (B, N, height, width) bool, where the instance mask puts each instance; its box unless given.
-        The mask is left out for pictures whose boxes and masks are both off, as in the published network.
+        cells: (B, N, height, width) bool, where the instance mask puts each instance; ``masked_cells`` unless given.
         """
         tokens = self.position_net.encode(grounding)
         if instance_mask and cells is None:
             size = (height or self.config.sample_size, width or self.config.sample_size)
-            masked = grounding.uses[:, 0] | grounding.uses[:, 3]
-            cells = box_cells(grounding.boxes, grounding.valid * masked[:, None], *size, axes=mask_axes)
+            cells = masked_cells(grounding, *size, axes=mask_axes)
         slots = self.position_net.max_instances
         return InstanceTokens(tokens, slots, grounding.used_slots(), cells, self.config.mask_levels)
 

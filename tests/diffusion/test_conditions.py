@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from diffusion.conditions import Slots, by_distance, ground, polygon_points, resize_nearest, scribble_points, spread
+from diffusion.conditions import (
+    Slots,
+    by_distance,
+    ground,
+    masked_cells,
+    polygon_points,
+    resize_nearest,
+    scribble_points,
+    spread,
+)
 from diffusion.layout import Layout, LayoutError, Mask, Point, Scribble
 from diffusion.masks import array_to_rle
 from tests.diffusion.small import SIDE, box, plan, thing
@@ -138,6 +147,39 @@ def test_a_mask_that_the_models_map_misses_is_refused():
 def test_more_instances_than_slots():
     with pytest.raises(LayoutError, match=r"5 instances.*at most 4"):
         grounded(*(thing(i) for i in range(5)))
+
+
+def covered(given) -> list[list[list[int]]]:
+    """The rows and columns of 8 x 8 cells that each instance has in the instance mask."""
+    return [
+        [sorted(set(axis.tolist())) for axis in np.nonzero(cells.numpy())] for cells in masked_cells(given, 8, 8)[0]
+    ]
+
+
+def test_the_instance_mask_covers_boxes_and_surrounds_points():
+    given = grounded(
+        thing(0, box=box((0.0, 0.25, 0.5, 0.5))),
+        thing(1, point=Point(x=0.9, y=0.5)),
+        thing(2, scribble=Scribble(points=(Point(x=0.125, y=0.125), Point(x=0.875, y=0.125)))),
+    )
+    assert covered(given) == [[[2, 3], [0, 1, 2, 3]], [[3, 4], [6, 7]], [[0, 1], [0, 1, 6, 7]], [[], []]]
+
+
+def test_a_picture_of_points_is_masked_around_them():
+    assert covered(grounded(thing(0, point=Point(x=0.5, y=0.5))))[0] == [[3, 4], [3, 4]]
+    assert not masked_cells(grounded(thing(0, point=Point(x=0.5, y=0.5))), 8, 8, "official").any()
+
+
+def test_the_instance_mask_takes_the_mask_of_an_instance_that_has_one():
+    given = grounded(thing(0, box=box((0.0, 0.0, 1.0, 1.0)), mask=MASK), thing(1, box=box((0.0, 0.0, 0.5, 0.125))))
+    touched = DISC.reshape(8, SIDE // 8, 8, SIDE // 8).any((1, 3))
+    np.testing.assert_array_equal(masked_cells(given, 8, 8)[0, 0].numpy(), touched)
+    assert covered(given)[1] == [[0], [0, 1, 2, 3]]
+
+
+def test_a_scribble_beside_a_box_leaves_the_box():
+    given = grounded(thing(0, box=box((0.5, 0.5, 1.0, 1.0)), scribble=Scribble(points=(Point(x=0.1, y=0.1),))))
+    assert covered(given)[0] == [[4, 5, 6, 7], [4, 5, 6, 7]]
 
 
 pixels = arrays.arrays(bool, st.tuples(st.integers(8, 24), st.integers(8, 24))).filter(np.any)

@@ -58,8 +58,11 @@ def test_regions_are_the_cells_that_a_box_or_a_mask_touches():
     assert regions(masked, 2, 4)[1].tolist() == [[False, False, False, True], [False, True, False, False]]
 
 
-def test_points_have_no_region():
-    assert not regions(two(point=Point(x=0.5, y=0.5)), 2, 4)[1].any()
+def test_points_have_the_cells_around_them():
+    found = regions(two(point=Point(x=0.5, y=0.3)), 2, 4)[1]
+    assert found.tolist() == [[False, True, True, False], [False, False, False, False]]
+    ends = Scribble(points=(Point(x=0.05, y=0.9), Point(x=0.95, y=0.9)))
+    assert regions(two(scribble=ends), 2, 4)[1].tolist() == [[False] * 4, [True, False, False, True]]
 
 
 @pytest.mark.parametrize(("front", "back", "shared"), [(0, 1, 1), (1, 0, 2), (None, 3, 2), (3, None, 1)])

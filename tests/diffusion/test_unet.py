@@ -54,10 +54,11 @@ def test_the_instance_mask_covers_as_many_levels_as_configured():
 
 
 @torch.no_grad()
-def test_pictures_with_boxes_and_masks_off_are_not_masked():
+def test_as_published_pictures_with_boxes_and_masks_off_are_not_masked():
     unet = small_unet()
     points = grounding(uses=(False, True, False, False))
-    assert not unet.encode_instances(points, instance_mask=True).cells.any()
+    assert not unet.encode_instances(points, instance_mask=True, mask_axes="official").cells.any()
+    assert unet.encode_instances(points, instance_mask=True).cells.any()
     assert unet.encode_instances(grounding(), instance_mask=True).cells.any()
 
 
