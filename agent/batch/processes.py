@@ -80,8 +80,7 @@ def local_workers(model: str, checking: CheckSettings, device: str, count: int |
 def _serve(connection: Connection, setup: Setup) -> None:
     """The process: answers until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Not the default, which would leave what libraries hold of the system's to be cleaned up by others, aloud.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     studio = Studio(setup)
     while True:
@@ -89,7 +88,15 @@ def _serve(connection: Connection, setup: Setup) -> None:
             method, arguments = connection.recv()
             connection.send(getattr(studio, method)(*arguments))
         except (EOFError, OSError):
-            return
+            break
+    # Whoever closed the connection may also send a signal, which must not disturb the end.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _end(number: int, frame: object) -> None:
+    """Ends in order: what libraries hold of the system's would else be cleaned up by others, aloud."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _end_with_parent() -> None:
