@@ -133,6 +133,12 @@ class BatchFolder:
         """A file of the batch, whole or not at all."""
         write_bytes(self.path / name, data)
 
+    def note_items(self, items: Iterable[Item]) -> None:
+        """Records how many items the batch has, so that readers know a whole manifest from the beginning of one."""
+        count = len(self.known.keys() | {item.id for item in items})
+        if self.record.get("items") != count:
+            self.save_record(items=count)
+
     def save_record(self, **changes: Any) -> None:
         if self.record == (changed := {**self.record, **changes}):
             return

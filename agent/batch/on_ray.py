@@ -16,6 +16,7 @@ from agent.batch.processes import MOST
 from agent.batch.studio import Job, Outcome, Setup, Studio
 from agent.checkers import CheckSettings
 from agent.exits import ExitCode, Stop
+from agent.render import RenderSettings
 
 
 class RayWorker:
@@ -51,7 +52,9 @@ class RayWorker:
             raise WorkerLost(f"the actor that drew it died ({str(error).splitlines()[0]})") from None
 
 
-def ray_workers(model: str, checking: CheckSettings, device: str, count: int | None) -> list[partial[RayWorker]]:
+def ray_workers(
+    model: str, checking: CheckSettings, settings: RenderSettings, count: int | None
+) -> list[partial[RayWorker]]:
     """How to start each actor on the cluster that RAY_ADDRESS names, or on a Ray of this machine's own.
 
     Stop when Ray is not installed or its cluster cannot be reached.
@@ -69,7 +72,7 @@ def ray_workers(model: str, checking: CheckSettings, device: str, count: int | N
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         raise Stop(f"Ray cannot be started or reached: {error}", ExitCode.UNAVAILABLE) from error
     there = ray.cluster_resources()
-    gpus = 0 if device == "cpu" else int(there.get("GPU", 0))
+    gpus = 0 if settings.device == "cpu" else int(there.get("GPU", 0))
     wanted = count or gpus or min(int(there.get("CPU", 1)), MOST)
-    setup = Setup(model, checking, device, threads=None if gpus else 1)
+    setup = Setup(model, checking, settings, threads=None if gpus else 1)
     return [partial(RayWorker, setup, 1 if gpus else 0)] * wanted

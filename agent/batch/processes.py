@@ -16,6 +16,7 @@ from pathlib import Path
 from agent.batch.engine import WorkerLost
 from agent.batch.studio import Job, Outcome, Setup, Studio
 from agent.checkers import CheckSettings
+from agent.render import RenderSettings
 from diffusion.places import TINY_FOLDER
 
 GRACE = 10.0
@@ -66,15 +67,17 @@ class ProcessWorker:
             raise WorkerLost(f"the process that drew it {how}") from None
 
 
-def local_workers(model: str, checking: CheckSettings, device: str, count: int | None) -> list[partial[ProcessWorker]]:
+def local_workers(
+    model: str, checking: CheckSettings, settings: RenderSettings, count: int | None
+) -> list[partial[ProcessWorker]]:
     """How to start each worker: one a GPU where there are some, else one a core while the model is small."""
-    gpus = 0 if device == "cpu" else _gpus()
+    gpus = 0 if settings.device == "cpu" else _gpus()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     small = _weight_bytes(model) < SMALL
     wanted = count or gpus or (min(cores, MOST) if small else 1)
     # One thread where processes share the cores: threads that wait for each other at every step are slower.
     threads = None if gpus else 1 if small else max(1, cores // wanted)
-    return [partial(ProcessWorker, Setup(model, checking, device, index, threads)) for index in range(wanted)]
+    return [partial(ProcessWorker, Setup(model, checking, settings, index, threads)) for index in range(wanted)]
 
 
 def _serve(connection: Connection, setup: Setup) -> None:

@@ -11,7 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from agent.exits import ExitCode, expected_exit_code
@@ -37,7 +37,7 @@ class Setup:
 
     model: str
     checking: CheckSettings
-    device: str = "auto"
+    settings: RenderSettings = field(default_factory=RenderSettings)
     index: int = 0
     threads: int | None = None
 
@@ -165,7 +165,7 @@ class Studio:
 
             try:
                 self._checkers = load_checkers(self._setup.checking, self._device)
-                self._renderer = load_renderer(self._setup.model, RenderSettings(device=self._device))
+                self._renderer = load_renderer(self._setup.model, replace(self._setup.settings, device=self._device))
             except Exception as error:
                 self._refusal = replace(_refusal("render", error), lasting=True)
         return self._refusal
@@ -189,7 +189,7 @@ def _device(setup: Setup) -> str:
 
     if setup.threads is not None:
         torch.set_num_threads(setup.threads)
-    device = pick_device(setup.device)
+    device = pick_device(setup.settings.device)
     return f"cuda:{setup.index % torch.cuda.device_count()}" if device == "cuda" else device
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.batch.folder import BatchFolder
     from agent.batch.inputs import Input
     from agent.checkers import CheckSettings
+    from agent.render import RenderSettings
 
 SHOWN = 20
 """Bad lines that are listed one by one."""
@@ -65,6 +66,9 @@ def batch(
     mis: options.Mis = None,
     merge: options.Merge = None,
     instance_mask: options.InstanceMask = None,
+    scheduler: options.Scheduler = None,
+    refine: options.Refine = None,
+    refiner: options.Refiner = None,
     device: options.Device = "auto",
     anyway: options.Anyway = False,
     engine: Annotated[
@@ -107,15 +111,17 @@ def batch(
     from agent.batch.runner import Batch
     from agent.batch.scene import BatchSettings
     from agent.batch.telling import Tally, exit_code, progress, show_summary, summary
-    from agent.checkers import CheckSettings
+    from agent.checkers import CheckSettings, ensure_there
     from agent.choose import choose_planner
     from agent.models import native_size
     from agent.render import RenderSettings
 
     native = native_size(model)
     checking = CheckSettings(check_with, score_with, looks)
-    render = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
+    render = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner)
     settings = BatchSettings(model, (width or native[0], height or native[1]), rounds, render, anyway)
+    if engine != "null":
+        ensure_there(checking)
     read = read_input(scenes, batch_seed=seed, format=input_format)
     _tell_problems(read, keep_going)
     chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
@@ -136,7 +142,7 @@ def batch(
     }
     folder = BatchFolder.open(output, told)
     folder.check(read.items)
-    folder.save_record(items=len(folder.known.keys() | {item.id for item in read.items}))
+    folder.note_items(read.items)
     if retry_failed and (again := folder.forget_failed(read.items)):
         say(f"trying {again} failed items again")
     finished = sum(item.id in folder.known for item in read.items)
@@ -145,7 +151,7 @@ def batch(
     tally = Tally()
     unrecorded = {}
     if finished < len(read.items):
-        start = _workers(engine, model, checking, device, workers)
+        start = _workers(engine, model, checking, render, workers)
         hands = Engine(start, folder.record["rows"] or rows, on_rows=lambda now: _remember_rows(folder, now))
         with progress(len(read.items), finished, tally) as on_entry:
             work = Batch(folder, read.items, chosen, hands, settings, planners=planners, on_entry=on_entry)
@@ -158,7 +164,7 @@ def batch(
 
 
 def _workers(
-    engine: str, model: str, checking: CheckSettings, device: str, count: int | None
+    engine: str, model: str, checking: CheckSettings, settings: RenderSettings, count: int | None
 ) -> Sequence[Callable[[], Worker]]:
     if engine == "null":
         from agent.batch.engine import NullWorker
@@ -167,10 +173,10 @@ def _workers(
     if engine == "ray":
         from agent.batch.on_ray import ray_workers
 
-        return ray_workers(model, checking, device, count)
+        return ray_workers(model, checking, settings, count)
     from agent.batch.processes import local_workers
 
-    return local_workers(model, checking, device, count)
+    return local_workers(model, checking, settings, count)
 
 
 def _tell_problems(read: Input, keep_going: bool) -> None:

@@ -69,7 +69,7 @@ def batch(
     from agent.render import RenderSettings, load_renderer, pick_device
 
     items, planner, settings = _items(scenes + 1), OfflinePlanner(), RenderSettings(steps=steps, device=device)
-    engine = Engine(local_workers("tiny", CheckSettings(), device, workers))
+    engine = Engine(local_workers("tiny", CheckSettings(), settings, workers))
     renderer, checkers = load_renderer("tiny", settings), load_checkers(CheckSettings(), pick_device(device))
     sides = {"single": _Side(), "batch": _Side()}
     with tempfile.TemporaryDirectory() as folder:

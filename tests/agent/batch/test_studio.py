@@ -24,7 +24,7 @@ def model(tmp_path_factory):
 def studio(model, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     threads = torch.get_num_threads()
-    yield Studio(Setup(model, CheckSettings(), device="cpu", threads=1))
+    yield Studio(Setup(model, CheckSettings(), RenderSettings(device="cpu"), threads=1))
     torch.set_num_threads(threads)
 
 
@@ -78,7 +78,9 @@ def test_a_layout_that_cannot_be_drawn_costs_the_others_nothing(studio):
     assert isinstance(refused, Refusal) and refused.exit_code == 2 and "instances" in refused.message
 
 
-@pytest.mark.parametrize("setup", [Setup("/nowhere", CheckSettings()), Setup("tiny", CheckSettings(), device="abacus")])
+@pytest.mark.parametrize(
+    "setup", [Setup("/nowhere", CheckSettings()), Setup("tiny", CheckSettings(), RenderSettings(device="abacus"))]
+)
 def test_what_cannot_be_loaded_is_said_once_and_for_all(setup):
     studio = Studio(setup)
     assert studio.rows() >= 1
