@@ -130,6 +130,9 @@ def _cut(subject: Subject, edge: str, what: str, share: float) -> Finding:
 
 def covered(box: Box, others: list[Box]) -> float:
     """The share of a box that lies under the union of others, to about 1 in 600."""
+    others = [other for other in others if shared_area(box, other) > 0]
+    if not others:
+        return 0.0
     steps = [(index + 0.5) / _GRID for index in range(_GRID)]
     points = [(box.x0 + u * box.width, box.y0 + v * box.height) for u in steps for v in steps]
     under = sum(any(o.x0 <= x <= o.x1 and o.y0 <= y <= o.y1 for o in others) for x, y in points)

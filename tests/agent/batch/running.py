@@ -26,7 +26,7 @@ def batch(
         command(scenes, folder, *arguments),
         capture_output=True,
         env={**BARE, **(env or {})},
-        timeout=300,
+        timeout=3600,
         text=True,
         **options,
     )
