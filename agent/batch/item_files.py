@@ -17,7 +17,7 @@ from agent.batch.folder import BatchFolder
 from agent.batch.items import Item
 from agent.planner import Plan
 from agent.run import picture_text, png_bytes
-from agent.usage import Usage, add_usage
+from agent.usage import Usage
 from diffusion.layout import LayoutError, read_layout
 from eval.manifest import Entry, Round, Score, Timings
 from eval.report import FidelityReport
@@ -102,14 +102,13 @@ class ItemFiles:
         path = f"plans/{self._item.name}.json"
         return path, self._write(path, _plan_bytes(plan))
 
-    def write_best(self, rounds: Sequence[DrawnRound], best: DrawnRound, notes: Sequence[str], finished: str) -> Entry:
+    def write_best(
+        self, rounds: Sequence[DrawnRound], best: DrawnRound, notes: Sequence[str], usage: Usage, finished: str
+    ) -> Entry:
         """Puts the best round in its place, and says what goes into the manifest."""
         name = self._item.name
         plan, image, report = f"plans/{name}.json", f"images/{name}.png", f"reports/{name}.json"
         hashes = self._write_round(best, best.final, plan, image, report)
-        usage: Usage = {}
-        for drawn in rounds:
-            add_usage(usage, drawn.plan.usage)
         return Entry(
             id=self._item.id,
             name=name,

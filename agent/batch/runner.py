@@ -140,6 +140,7 @@ class Batch:
             state="failed",
             prompt=item.prompt,
             seed=item.seed,
+            usage=scene.usage,
             notes=scene.notes,
             failure=Failure(phase=scene.phase, exit_code=code, message=message),
             finished=now(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,7 @@ from agent.loop import Event, Finished, Planned, run_loop
 from agent.planner import Plan, Planner, Reviser
 from agent.render import RenderSettings
 from agent.run import now
+from agent.usage import Usage, add_usage
 from diffusion.layout import Layout
 from eval.manifest import Entry, Timings
 from eval.report import FidelityReport
@@ -49,6 +50,26 @@ class Refused(Exception):
         self.refusal = refusal
 
 
+class _Counted:
+    """A planner, with what its answers took added to ``usage``, also of those that come to nothing."""
+
+    def __init__(self, planner: Reviser, usage: Usage) -> None:
+        self._planner, self.name, self.usage = planner, planner.name, usage
+
+    def plan(self, prompt: str, *, width: int, height: int, seed: int) -> Plan:
+        return self._count(self._planner.plan(prompt, width=width, height=height, seed=seed))
+
+    def revise(self, prompt: str, layout: Layout, remarks: Sequence[str], *, seed: int) -> Plan:
+        return self._count(self._planner.revise(prompt, layout, remarks, seed=seed))
+
+    def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
+        return self._count(self._planner.replan(prompt, layout, report, round_number=round_number, seed=seed))
+
+    def _count(self, plan: Plan) -> Plan:
+        add_usage(self.usage, plan.usage)
+        return plan
+
+
 class Scene:
     """Runs the loop for an item. It is the loop's planner, renderer and check, so that it can recall earlier rounds."""
 
@@ -63,11 +84,13 @@ class Scene:
         turns: threading.BoundedSemaphore,
     ) -> None:
         self.phase: Literal["plan", "render", "check", "save"] = "plan"
-        self.name, self.usage = planner.name, planner.usage
+        self.name, self.usage = planner.name, Usage()
         self._item, self._place, self._files, self._engine, self._turns = item, place, files, engine, turns
         self._settings = settings
         self._planner: Planner = (
-            ReadyPlan(item.layout) if item.layout is not None else CriticisedPlanner(planner, self._criticised)
+            ReadyPlan(item.layout)
+            if item.layout is not None
+            else CriticisedPlanner(_Counted(planner, self.usage), self._criticised)
         )
         own = item.options.given()
         self._rounds = own.pop("rounds", settings.rounds)
@@ -107,7 +130,7 @@ class Scene:
         )
         self.phase = "save"
         best = next(drawn for drawn in self._history if drawn.number == result.best.number)
-        return self._files.write_best(self._history, best, (*self._notes, *result.notes), now())
+        return self._files.write_best(self._history, best, (*self._notes, *result.notes), self.usage, now())
 
     def write_plan(self) -> tuple[str, str] | None:
         """Puts the plan of an item that failed on disk, if there is one; its path and hash."""
@@ -129,11 +152,15 @@ class Scene:
         self._recalled = self._files.recall(number) if self._rounds > 1 else None
         if self._recalled is not None:
             self._plan = self._recalled.plan
+            add_usage(self.usage, self._plan.usage)
             return self._plan
+        before = dict(self.usage)
         with self._turns:
             started = time.perf_counter()
-            self._plan = ask()
+            plan = ask()
             self._planning = time.perf_counter() - started
+        taken = {kind: count - before.get(kind, 0) for kind, count in self.usage.items()}
+        self._plan = replace(plan, usage=taken)
         return self._plan
 
     def _picture(self, layout: Layout, seed: int) -> Image:

@@ -22,19 +22,18 @@ SHOWN = 5
 
 
 class Tally:
-    """What this process has finished so far."""
+    """What this process has finished so far. ``usage``: what asking an LLM takes, kept up to date by the planner."""
 
-    def __init__(self) -> None:
+    def __init__(self, usage: Usage) -> None:
         self.started = time.monotonic()
         self.items = self.accepted = self.failed = self.pictures = 0
-        self.usage: Usage = {}
+        self.usage = usage
 
     def add(self, entry: Entry) -> None:
         self.items += 1
         self.accepted += entry.state == "done"
         self.failed += entry.state == "failed"
         self.pictures += len(entry.rounds)
-        add_usage(self.usage, entry.usage)
 
     @property
     def seconds(self) -> float:
@@ -115,6 +114,7 @@ def summary(
             "pictures": tally.pictures,
             "seconds": round(tally.seconds, 3),
             "pictures_per_minute": round(60 * tally.pictures / max(tally.seconds, 1e-9), 2),
+            "usage": tally.usage,
         },
     }
 
@@ -144,8 +144,8 @@ def show_summary(told: dict[str, Any]) -> None:
         f"this run: {this['items']} items and {this['pictures']} pictures in {_duration(this['seconds'])}, "
         f"{this['pictures_per_minute']:.1f} pictures a minute"
     )
-    if told["usage"]:
-        emit(f"LLM: {usage_in_words(told['usage'])}")
+    if this["usage"]:
+        emit(f"LLM, this run: {usage_in_words(this['usage'])}")
     emit(f"folder   {told['folder']}")
     if told["failed"]:
         note("--retry-failed tries the failed items again")

@@ -148,7 +148,7 @@ def batch(
     finished = sum(item.id in folder.known for item in read.items)
     if finished:
         say(f"{finished} of {len(read.items)} items are finished in {folder.path}")
-    tally = Tally()
+    tally = Tally(chosen.usage)
     unrecorded = {}
     if finished < len(read.items):
         start = _workers(engine, model, checking, render, workers)
