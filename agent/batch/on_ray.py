@@ -61,6 +61,8 @@ def ray_workers(
     """
     # Nothing is reported to anybody from here.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # On a busy machine the actors would wait for everything else; they are what the command is for.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError:
