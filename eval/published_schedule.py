@@ -17,8 +17,8 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch import nn
 from torch.nn import functional
 
-from diffusion.conditions import ground
-from diffusion.gated_attention import GatedInstanceAttention, MaskAxes, allowed_pairs, box_cells
+from diffusion.conditions import ground, masked_cells
+from diffusion.gated_attention import GatedInstanceAttention, MaskAxes, allowed_pairs
 from diffusion.layout import Layout
 from diffusion.pipeline import InstanceDiffusionPipeline
 from diffusion.unet import InstanceDiffusionUNet
@@ -207,6 +207,5 @@ def published_fusers(unet: InstanceDiffusionUNet) -> Iterator[None]:
 def _allowed(
     unet: InstanceDiffusionUNet, grounding: Grounding, height: int, width: int, axes: MaskAxes
 ) -> torch.Tensor:
-    masked = grounding.uses[:, 0] | grounding.uses[:, 3]
-    cells = box_cells(grounding.boxes, grounding.valid * masked[:, None], height, width, axes)
+    cells = masked_cells(grounding, height, width, axes)
     return allowed_pairs(cells, 4 * unet.position_net.max_instances + unet.position_net.map_tokens)
