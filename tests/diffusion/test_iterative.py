@@ -17,7 +17,8 @@ from diffusion.layout import LayoutError, Point
 from tests.diffusion.small import CELL, SIDE, box, noise, plan, small_pipeline, thing
 from tests.diffusion.test_layout import layouts
 
-DEMOS = [Path(__file__).parents[1] / f"data/layouts/demo_iterative_r{number}.json" for number in range(1, 6)]
+DATA = Path(__file__).parents[1] / "data"
+DEMOS = [DATA / f"layouts/demo_iterative_r{number}.json" for number in range(1, 6)]
 
 
 def kinds(before, after) -> dict[str, str]:
@@ -34,6 +35,16 @@ def test_the_published_example_adds_replaces_and_resizes():
     ]
     boxes = edited_boxes(edits(rounds[2], rounds[3]))
     assert [round(b.x0 * 768) for b in boxes] == [460, 230] and [round(b.x1 * 768) for b in boxes] == [751, 752]
+
+
+def test_the_example_of_the_tiny_world_does_likewise():
+    rounds = [read_one(path).layout for path in sorted((DATA / "iterations").glob("r*.json"))]
+    assert [kinds(a, b) for a, b in pairwise(rounds)] == [
+        {"tree-1": "added", "cube-1": "added"},
+        {"mushroom-1": "replaced"},
+        {"tree-1": "moved"},
+        {"mushroom-1": "resized"},
+    ]
 
 
 @pytest.mark.parametrize(
