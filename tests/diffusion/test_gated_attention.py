@@ -8,6 +8,8 @@ from diffusers.models.attention import GatedSelfAttentionDense
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from diffusion.gated_attention import GatedInstanceAttention, InstanceTokens, allowed_pairs, box_cells
 
@@ -113,6 +115,16 @@ def test_the_mask_keeps_an_instance_inside_its_box(fuser):
     before, after = (read(fuser, visual(), InstanceTokens(t, SLOTS, cells=cells())) for t in (tokens(), changed))
     moved = ((before - after)[0].abs().amax(1) > 1e-6).view(SIDE, SIDE)
     assert torch.equal(moved, cells()[0, 1])
+
+
+def test_the_mask_needs_no_other_attention_than_the_fused_one(fuser):
+    """Forced to the fused kernel, masked and folded: the published fast path leaves the mask out."""
+    instances = InstanceTokens(alike(2, 1), MANY, 2, cells=functional.pad(cells(), (0, 0, 0, 0, 0, MANY - SLOTS)))
+    results = []
+    for backend in (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH):
+        with sdpa_kernel(backend):
+            results.append(read(fuser, visual(), instances))
+    assert torch.allclose(*results, atol=1e-6)
 
 
 def test_points_scribbles_and_maps_are_seen_everywhere(fuser):

@@ -87,3 +87,14 @@ def test_encoding_instances_wakes_an_offloaded_network():
     unet = add_hook_to_module(small_unet(), hook)
     unet.encode_instances(grounding())
     assert hook.woken == 1
+
+
+@torch.no_grad()
+def test_it_compiles_into_one_graph():
+    """Whether that pays is the device's business; a break in the graph would be ours."""
+    unet = small_unet()
+    instances = unet.encode_instances(grounding(), instance_mask=True)
+    context = torch.randn(1, 7, WIDTH)
+    unet(noise(), torch.tensor(300), context, instances)  # the first call reads the instances, once for all steps
+    explained = torch._dynamo.explain(unet)(noise(), torch.tensor(300), context, instances)
+    assert (explained.graph_count, explained.graph_break_count) == (1, 0)

@@ -22,14 +22,18 @@ def test_the_published_size_has_the_ports_keys_and_shapes(empty):
     assert {key: list(value.shape) for key, value in empty.state_dict().items()} == expected
 
 
-def test_parameter_counts(empty):
-    def count(*words: str) -> int:
-        return sum(p.numel() for name, p in empty.named_parameters() if any(word in name for word in words))
+def test_the_published_checkpoint_has_the_same_tensors_under_other_names(empty):
+    ours, names = empty.state_dict(), facts("official_to_port")
+    expected = {names[key]: (shape, dtype) for key, (shape, dtype) in facts("manifest_official").items()}
+    assert {key: (list(v.shape), str(v.dtype).removeprefix("torch.")) for key, v in ours.items()} == expected
 
-    assert count("") == 1_228_333_437
-    assert count(".fuser.") == 208_018_272
-    assert count("position_net") == 160_782_669
-    assert count("scaleu") == 11_532
+
+def test_parameter_counts(empty):
+    def count(word: str) -> int:
+        return sum(p.numel() for name, p in empty.named_parameters() if word in name)
+
+    parts = {"fuser": count(".fuser."), "position_net": count("position_net"), "scaleu": count("scaleu_")}
+    assert {"base": count("") - sum(parts.values()), **parts, "convnext": count("convnext")} == facts("params")
 
 
 def test_every_normalisation_has_the_published_epsilon(empty):

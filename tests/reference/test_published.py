@@ -1,9 +1,10 @@
 """The generator itself, against values that were printed with the golden tensors."""
 
+import numpy as np
 import pytest
 import torch
 
-from tests.reference.published import drawn, uniform, weights
+from tests.reference.published import drawn, ellipse, facts, golden, grounding, relative_error, uniform, weights
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,27 @@ def test_inputs_are_the_published_ones():
     expected = torch.tensor([-0.42543274, -1.003769, -0.84569055])
     torch.testing.assert_close(drawn("pub.A.x", (1, 4, 64, 64)).flatten()[:3], expected, rtol=1e-6, atol=0)
     assert uniform("pub.A.points", (3, 2)).min() >= 0 and uniform("pub.A.points", (3, 2)).max() < 1
+
+
+READY = sorted({name.rsplit(".", 1)[0] for name in golden("inputs")})
+
+
+@pytest.mark.parametrize("tag", READY)
+def test_locations_are_the_published_ones(tag: str):
+    """Every case with at most three instances, of the full and of the reduced network."""
+    layout = tag.replace("red.", "")
+    expected, available = golden("inputs"), facts("cases")["available"].get(layout)
+    case = grounding(layout, "scribble", tag=tag, available=available)
+    count = len(facts("cases")["layouts"][layout])
+    for name in ("boxes", "points", "scribbles", "polygons"):
+        assert relative_error(getattr(case, name)[0, :count], expected[f"{tag}.{name}"]) < 1e-7
+        assert not getattr(case, name)[0, count:].any()
+    if f"{tag}.segs_packed" in expected:
+        maps = np.unpackbits(expected[f"{tag}.segs_packed"].numpy(), axis=-1)
+        np.testing.assert_array_equal(case.maps[0, :count].numpy(), maps)
+
+
+@pytest.mark.parametrize("layout", facts("cases")["segmentation_popcounts"])
+def test_maps_cover_as_many_pixels_as_the_published_ones(layout: str):
+    boxes = np.array(facts("cases")["layouts"][layout])
+    assert [int(ellipse(box).sum()) for box in boxes] == facts("cases")["segmentation_popcounts"][layout]

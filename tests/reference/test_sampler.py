@@ -105,7 +105,13 @@ def test_timesteps_are_the_published_ones(steps: int):
     scheduler.set_timesteps(steps)
     ascending = golden("schedule")[f"s{steps}.timesteps_ascending"]
     assert sorted(set(scheduler.timesteps.tolist())) == ascending.tolist()
-    assert relative_error(scheduler.alphas_cumprod, golden("schedule")["alphas_cumprod_f32"]) < 1e-6
+    products = scheduler.alphas_cumprod
+    assert relative_error(products, golden("schedule")["alphas_cumprod_f32"]) < 1e-6
+    assert relative_error(products, golden("schedule")["alphas_cumprod_f64"]) < 1e-6
+    assert relative_error(scheduler.betas, golden("schedule")["betas_f64"]) < 1e-7
+    assert relative_error(products[ascending], golden("schedule")[f"s{steps}.a_t"]) < 1e-6
+    before = torch.cat((scheduler.final_alpha_cumprod[None], products[ascending[:-1]]))
+    assert relative_error(before, golden("schedule")[f"s{steps}.a_prev"]) < 1e-6
 
 
 @pytest.mark.parametrize("name", [name for name in golden("schedule") if ".alpha" in name])

@@ -1,9 +1,12 @@
 """Fourier codes and UniFusion's tokens."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from diffusers.models.embeddings import Timesteps
 
-from diffusion.unifusion import Grounding, UniFusion, fourier_embed
+from diffusion.unifusion import FOURIER_BASE, FOURIER_FREQUENCIES, Grounding, UniFusion, fourier_embed
 from tests.reference.published import facts, golden, grounding, relative_error, weights
 
 TOKENS = 5e-6
@@ -13,6 +16,25 @@ TOKENS = 5e-6
 def test_fourier_codes(kind: str):
     expected = golden("fourier")
     assert relative_error(fourier_embed(expected[f"{kind}.in"]), expected[f"{kind}.out"]) < 1e-6
+
+
+def test_frequencies_and_timesteps(reduced):
+    """The sinusoid of a timestep is that of the full width, cosines first."""
+    expected = golden("fourier")
+    frequencies = torch.tensor([FOURIER_BASE ** (k / FOURIER_FREQUENCIES) for k in range(FOURIER_FREQUENCIES)])
+    assert relative_error(frequencies, expected["freqs"]) < 1e-7
+    projected = Timesteps(320, flip_sin_to_cos=True, downscale_freq_shift=0)(expected["timesteps"])
+    assert relative_error(projected, expected["timestep_embedding_320"]) < 1e-5
+    own = reduced.time_proj
+    assert (own.flip_sin_to_cos, own.downscale_freq_shift) == (True, 0)
+
+
+@pytest.mark.parametrize("case", [name for name in golden("unifusion") if name.endswith(".drop_box_mask")])
+def test_the_instance_mask_is_left_out_where_boxes_and_masks_are_off(reduced, case: str):
+    layout, configuration, _ = case.rsplit(".", 2)
+    given = grounding(layout, configuration, tag="pub.red.A", text_dim=64)
+    cells = reduced.encode_instances(replace(given, maps=given.maps * 0), instance_mask=True).cells
+    assert cells.any().item() != bool(golden("unifusion")[case])
 
 
 @pytest.mark.parametrize("configuration", ["box", "point", "scribble", "mask"])
