@@ -33,7 +33,9 @@ def test_frequencies_and_timesteps(reduced):
 def test_the_instance_mask_is_left_out_where_boxes_and_masks_are_off(reduced, case: str):
     layout, configuration, _ = case.rsplit(".", 2)
     given = grounding(layout, configuration, tag="pub.red.A", text_dim=64)
-    cells = reduced.encode_instances(replace(given, maps=given.maps * 0), instance_mask=True).cells
+    cells = reduced.encode_instances(
+        replace(given, maps=given.maps * 0), instance_mask=True, mask_axes="official"
+    ).cells
     assert cells.any().item() != bool(golden("unifusion")[case])
 
 
