@@ -53,7 +53,15 @@ def lines(folder) -> int:
 
 def workers(process, name: str) -> list[psutil.Process]:
     family = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in family if name in " ".join(child.cmdline())]
+    return [child for child in family if _is_called(child, name)]
+
+
+def _is_called(process: psutil.Process, name: str) -> bool:
+    """One that has ended in the meantime is not."""
+    try:
+        return name in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_killed_worker_and_then_a_killed_batch(scenes, undisturbed, arguments, tmp_path):
