@@ -10,21 +10,23 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from diffusion.conditions import Slots, ground
-from diffusion.layout import Layout
+from diffusion.layout import Instance, Layout
 from diffusion.unifusion import Grounding
 
 CAPTION_TOKENS = 16
-FORMAT_CHOICES = {
-    "box": ((True, True, False, False), 0.62),
-    "point": ((False, True, False, False), 0.10),
-    "scribble": ((True, True, True, False), 0.08),
-    "mask": ((True, True, False, True), 0.12),
-    "all": ((True, True, True, True), 0.08),
+LOCATIONS = {
+    "box": (("box",), 0.60),
+    "point": (("point",), 0.12),
+    "scribble": (("scribble",), 0.10),
+    "mask": (("box", "mask"), 0.12),
+    "all": (("box", "point", "scribble", "mask"), 0.06),
 }
+"""Where an instance is said to be, and how often so."""
+MIXED = 0.2
+"""Samples whose instances are located each in its own way; in the others all are in the same."""
 DROP_TEXT, DROP_INSTANCES, DROP_BOTH = 0.10, 0.10, 0.05
 CAPTION_OF_THE_THING = 0.5
 UNKNOWN_WORD = 0.02
-LACKS_DRAWING = 0.25
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class TinyDataset:
             if len(layout.instances) == 1 and random.random() < CAPTION_OF_THE_THING:
                 prompt = _padded(self.phrases[self.first[row]], prompt.shape[0])
             prompts.append(self.empty_prompt if without_text else prompt)
-            grounding = _thinned(self._ground(layout, random), random)
+            grounding = self._ground(layout, random)
             if without_instances:
                 grounding = grounding.null()
             else:
@@ -90,17 +92,14 @@ class TinyDataset:
         return _ids(self.tokenizer, [""], self.tokenizer.model_max_length)[0]
 
     def _ground(self, layout: Layout, random: np.random.Generator) -> Grounding:
-        names = list(FORMAT_CHOICES)
-        choice = random.choice(len(names), p=[weight for _, weight in FORMAT_CHOICES.values()])
-        uses = FORMAT_CHOICES[names[choice]][0]
-        kept = {"scribble": uses[2], "mask": uses[3]}
-        bare = layout.model_copy(
-            update={
-                "instances": tuple(i.model_copy(update={k: None for k, v in kept.items() if not v}) for i in layout)
-            }
-        )
-        grounding = ground(bare, torch.zeros(len(layout.instances), self.slots.text_dim), self.slots)
-        return Grounding(**{**vars(grounding), "uses": torch.tensor([uses])})
+        ways = [kept for kept, _ in LOCATIONS.values()]
+        count = len(layout.instances)
+        drawn = random.choice(len(ways), size=count, p=[share for _, share in LOCATIONS.values()])
+        if random.random() >= MIXED:
+            drawn[:] = drawn[0]
+        located = tuple(_located(instance, ways[way]) for instance, way in zip(layout, drawn, strict=True))
+        seen = layout.model_copy(update={"instances": located})
+        return ground(seen, torch.zeros(count, self.slots.text_dim), self.slots, seed=int(random.integers(1 << 31)))
 
     def _with_unknowns(self, ids: np.ndarray, random: np.random.Generator) -> torch.Tensor:
         """Some words become the unknown token, so that a word from outside the world does not throw the model off."""
@@ -116,18 +115,8 @@ def with_text(batch: Batch, embeddings: torch.Tensor) -> Grounding:
     return Grounding(**{**vars(batch.grounding), "text": text})
 
 
-def _thinned(grounding: Grounding, random: np.random.Generator) -> Grounding:
-    """Some instances lose their scribble or mask: layouts mix formats."""
-    slots = grounding.valid.shape[1]
-    keep_scribble, keep_mask = (torch.from_numpy(random.random((1, slots)) >= LACKS_DRAWING) for _ in range(2))
-    return Grounding(
-        **{
-            **vars(grounding),
-            "scribbles": grounding.scribbles * keep_scribble[..., None],
-            "polygons": grounding.polygons * keep_mask[..., None],
-            "maps": grounding.maps * keep_mask[..., None, None],
-        }
-    )
+def _located(instance: Instance, kept: Sequence[str]) -> Instance:
+    return instance.model_copy(update=dict.fromkeys({"box", "point", "scribble", "mask"} - set(kept)))
 
 
 def _permuted(grounding: Grounding, order: np.ndarray) -> Grounding:

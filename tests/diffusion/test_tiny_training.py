@@ -54,6 +54,22 @@ def test_a_batch_is_decided_by_its_step(data):
     assert not torch.equal(one.latents, other.latents)
 
 
+def test_training_shows_every_way_to_say_where_a_thing_is(data):
+    """Alone, as plans of points or scribbles have them, and next to boxes in one layout."""
+    seen, mixed = set(), 0
+    for step in range(20):
+        g = data.batch(step, 16).grounding
+        for boxes, maps, valid, uses in zip(g.boxes, g.maps, g.valid, g.uses, strict=True):
+            if valid.any():
+                seen.add(tuple(uses.tolist()))
+                boxed = boxes.any(-1)[valid > 0]
+                mixed += bool(boxed.any() and not boxed.all())
+                assert not (maps.any(-1).any(-1) & ~boxes.any(-1)).any()
+    points, scribbles, boxes_alone = (False, True, False, False), (False, True, True, False), (True, True, False, False)
+    assert {points, scribbles, boxes_alone, (True, True, False, True), (True, True, True, True)} <= seen
+    assert mixed > 10
+
+
 def test_every_valid_slot_gets_its_own_phrase(data, tokenizer):
     batch = data.batch(0, 16)
     assert len(batch.owner) == int(batch.grounding.valid.sum())
