@@ -187,14 +187,16 @@ class BatchFolder:
             status = path.stat()
         except FileNotFoundError:
             return
-        if (status.st_ino != self._inode) or status.st_size < self._read_up_to:
-            self.known.clear()
+        known = self.known
+        if status.st_ino != self._inode or status.st_size < self._read_up_to:
+            known = {}
             self._read_up_to, self._inode = 0, status.st_ino
-        if status.st_size == self._read_up_to:
-            return
-        for entry, end in iterate_manifest(self.path, self._read_up_to):
-            self.known[entry.id] = _known(entry)
-            self._read_up_to = end
+        if status.st_size > self._read_up_to:
+            for entry, end in iterate_manifest(self.path, self._read_up_to):
+                known[entry.id] = _known(entry)
+                self._read_up_to = end
+        # Whoever asks meanwhile must not find a manifest half read.
+        self.known = known
         if mend and self._read_up_to < path.stat().st_size:
             os.truncate(path, self._read_up_to)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.agent.batch.running import batch, checked, hashes, kill, start
 
-PROMPTS = 120
+PROMPTS = 80
 
 
 @pytest.fixture(scope="module")
