@@ -37,16 +37,25 @@ class Strength:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
 
-    def fuser_scales(self, updates: int) -> list[float]:
-        """One scale per update: 1 for int(alpha * updates), then (n-1)/n ... 0 over the decay, then 0."""
-        full = int(self.alpha * updates)
+    def fuser_scales(self, positions: Sequence[float]) -> list[float]:
+        """One scale per update: 1 for int(alpha * updates), then (n-1)/n ... 0 over the decay, then 0.
+
+        positions: of the updates in time, counted in even updates; ``range(updates)`` where they are even.
+        """
+        updates = len(positions)
+        full = _within(self.alpha, positions)
         fading = min(int(self.decay * updates), updates - full)
         fade = [(fading - i - 1) / fading for i in range(fading)]
         return [1.0] * full + fade + [0.0] * (updates - full - fading)
 
-    def alone(self, updates: int) -> int:
+    def alone(self, positions: Sequence[float]) -> int:
         """k: how many updates the inputs take on their own; at least one is left for the merged latent."""
-        return min(int(updates * self.mis), updates - 1)
+        return min(_within(self.mis, positions), len(positions) - 1)
+
+
+def _within(share: float, positions: Sequence[float]) -> int:
+    """How many updates end within that share of the time: int(share * updates) where they are even."""
+    return sum(position + 1 <= share * len(positions) for position in positions)
 
 
 def sample(
@@ -70,8 +79,8 @@ def sample(
     """
     timesteps, _ = retrieve_timesteps(scheduler, steps, latents.device)
     update_of = _updates(scheduler, timesteps, steps)
-    scales = strength.fuser_scales(update_of[-1] + 1)
-    alone = strength.alone(update_of[-1] + 1)
+    positions = _positions(timesteps, update_of)
+    scales, alone = strength.fuser_scales(positions), strength.alone(positions)
     pictures = range(len(latents))
     inputs: list[Input] = [(b, 0) for b in pictures]
     if alone:
@@ -127,6 +136,20 @@ def _step(
     accepts = "generator" in inspect.signature(scheduler.step).parameters
     kwargs = {"generator": generator} if accepts and generator is not None else {}
     return scheduler.step(estimate, timestep, row, return_dict=False, **kwargs)[0]
+
+
+def _positions(timesteps: torch.Tensor, update_of: Sequence[int]) -> list[float]:
+    """Where the updates lie in time, counted in even updates.
+
+    The published shares are of even steps. Of Karras' steps most lie where little noise is left: the same share of
+    them would end a phase at another level of noise, so there it is the share of the time that counts.
+    """
+    updates = update_of[-1] + 1
+    times = [float(timesteps[update_of.index(update)]) for update in range(updates)]
+    span = (times[0] - times[-1]) or 1.0
+    positions = [(times[0] - time) / span * (updates - 1) for time in times]
+    even = all(abs(position - update) <= 0.5 for update, position in enumerate(positions))
+    return [float(update) for update in range(updates)] if even else positions
 
 
 def _updates(scheduler: SchedulerMixin, timesteps: torch.Tensor, steps: int) -> list[int]:

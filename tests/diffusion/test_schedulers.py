@@ -25,10 +25,12 @@ NEAR = {"pndm": 0.03, "ddim": 0.03, "unipc": 0.005, "dpm++": 0.005}
 """The relative distance from the limit that a sampler's own number of steps may leave."""
 
 
-def denoise(scheduler, steps: int, mis: float = 0.0, merge=None) -> torch.Tensor:
+def denoise(scheduler, steps: int, mis: float = 0.0, merge=None, entries: list | None = None) -> torch.Tensor:
     """With the ideal network for values that are spread normally about MEAN (about its double for instance 1, ...)."""
 
     def predict(x, timestep, inputs, scale):
+        if entries is not None:
+            entries.append(timestep)
         a = scheduler.alphas_cumprod[int(timestep)]
         mean = MEAN * torch.tensor([1.0 + j for _, j in inputs])[:, None, None, None]
         clean = mean + SPREAD**2 * a.sqrt() * (x - a.sqrt() * mean) / (a * SPREAD**2 + 1 - a)
@@ -59,20 +61,38 @@ def test_with_its_own_number_of_steps_a_sampler_gets_there(model: str, name: str
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_goes_on_from_the_merged_latents(name: str):
     """Some remember the latents before the last; what they do with them must not undo the merge."""
-    scheduler, merged = scheduler_named(name, MODELS["published"]), []
+    scheduler = scheduler_named(name, MODELS["published"])
+    merged: list[tuple[int, torch.Tensor]] = []
+    entries: list[torch.Tensor] = []
 
     def merge(picture: int, inputs: torch.Tensor) -> torch.Tensor:
-        merged.append(inputs.mean(0))
-        return merged[-1]
+        merged.append((len(entries), inputs.mean(0)))
+        return merged[-1][1]
 
-    drawn = denoise(scheduler, 40, mis=0.5, merge=merge)
-    entry = 21 if name == "pndm" else 20
-    expected = ideal(scheduler, 40, entry, torch.stack(merged))
+    drawn = denoise(scheduler, 40, mis=0.5, merge=merge, entries=entries)
+    expected = ideal(scheduler, 40, merged[0][0], torch.stack([latents for _, latents in merged]))
     assert (
         (drawn - expected).norm() / expected.norm()
         < 0.03
         < (denoise(scheduler, 40) - expected).norm() / expected.norm()
     )
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_shares_mean_the_same_levels_of_noise_under_every_sampler(name: str):
+    seen = []
+
+    def predict(x, timestep, inputs, scale):
+        seen.append((float(timestep), scale, len(inputs)))
+        return x
+
+    strength = Strength(alpha=0.75, mis=0.36)
+    scheduler = scheduler_named(name, MODELS["published"])
+    sample(predict, noise(1), scheduler, steps=SAMPLERS[name].steps, instances=[2], strength=strength)
+    assert {scale for timestep, scale, _ in seen if timestep >= 300} == {1.0}
+    assert {scale for timestep, scale, _ in seen if timestep <= 240} == {0.0}
+    assert {count for timestep, _, count in seen if timestep >= 700} == {3}
+    assert {count for timestep, _, count in seen if timestep <= 600} == {1}
 
 
 @pytest.mark.parametrize("model", MODELS)

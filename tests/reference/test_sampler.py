@@ -117,7 +117,7 @@ def test_timesteps_are_the_published_ones(steps: int):
 @pytest.mark.parametrize("name", [name for name in golden("schedule") if ".alpha" in name])
 def test_strength_of_the_fusers(name: str):
     expected = golden("schedule")[name].tolist()
-    assert Strength(alpha=float(name.split("alpha")[1])).fuser_scales(len(expected)) == expected
+    assert Strength(alpha=float(name.split("alpha")[1])).fuser_scales(range(len(expected))) == expected
 
 
 @pytest.mark.parametrize("name", [name for name in golden("schedule") if name.startswith("decay_example")])
@@ -125,7 +125,7 @@ def test_fading_fusers(name: str):
     steps, alpha, decay, _ = name.removeprefix("decay_example.L").split("_")
     expected = golden("schedule")[name].tolist()
     assert len(expected) == int(steps)
-    assert Strength(alpha=float(alpha), decay=float(decay)).fuser_scales(len(expected)) == pytest.approx(
+    assert Strength(alpha=float(alpha), decay=float(decay)).fuser_scales(range(len(expected))) == pytest.approx(
         expected, abs=1e-12
     )
 
