@@ -52,6 +52,8 @@ class RenderSettings:
     def __post_init__(self) -> None:
         if self.refiner is not None and self.refine is None:
             raise Stop("--refiner without --refine: say how strongly to refine, such as --refine 0.3")
+        if self.mis == 0 and self.merge in ("paste", "depth"):
+            raise Stop(f"--merge {self.merge} with --mis 0: no instance is drawn on its own, so there is none to paste")
         for name in ("guidance", "alpha", "mis", "refine"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):

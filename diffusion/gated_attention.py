@@ -188,7 +188,9 @@ def box_cells(boxes: torch.Tensor, valid: torch.Tensor, height: int, width: int,
     else:
         # a box that ends on a cell's border must not touch the next cell by a rounding error
         edges = boxes.float() * scale
-        edges = torch.cat(((edges[..., :2] + 1e-4).floor(), (edges[..., 2:] - 1e-4).ceil()), dim=-1)
+        start, stop = (edges[..., :2] + 1e-4).floor(), (edges[..., 2:] - 1e-4).ceil()
+        thin = (stop == start) & (edges[..., 2:] > edges[..., :2])
+        edges = torch.cat((start, stop + thin), dim=-1)
     x0, y0, x1, y1 = edges[..., None, None].unbind(-3)
     rows = torch.arange(height, device=boxes.device)[:, None]
     columns = torch.arange(width, device=boxes.device)[None, :]

@@ -45,6 +45,7 @@ def iterate(
     merge: options.Merge = None,
     instance_mask: options.InstanceMask = None,
     device: options.Device = "auto",
+    scheduler: options.Scheduler = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     format: options.Format = None,
@@ -77,7 +78,7 @@ def iterate(
             note(f"picture {number}: the caption or background is another one, which concerns the whole picture")
     for line in dict.fromkeys(line for layout in layouts for line in surprises(layout, model)):
         note(line)
-    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device)
+    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler)
     record = {
         "command": "iterate",
         "prompt": layouts[0].caption,

@@ -106,6 +106,11 @@ def test_a_folder_that_is_no_refiner(model, tmp_path):
         RenderSettings(refiner=model)
 
 
+def test_pasting_needs_instances_that_were_drawn_alone():
+    with pytest.raises(Stop, match="--merge depth with --mis 0"):
+        RenderSettings(merge="depth", mis=0.0)
+
+
 def test_a_sampler_by_name_takes_its_own_number_of_steps(model):
     def steps(**settings) -> tuple[int, str, int]:
         renderer = load_renderer(model, RenderSettings(device="cpu", **settings))

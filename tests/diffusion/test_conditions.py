@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -19,8 +21,9 @@ from diffusion.conditions import (
     scribble_points,
     spread,
 )
+from diffusion.formats import read_one
 from diffusion.layout import Layout, LayoutError, Mask, Point, Scribble
-from diffusion.masks import array_to_rle
+from diffusion.masks import array_to_rle, mask_to_array
 from tests.diffusion.small import SIDE, box, plan, thing
 
 SLOTS = Slots(max_instances=4, text_dim=3, scribble_points=20, polygon_points=16, map_size=32)
@@ -220,3 +223,16 @@ def test_equal_distances_keep_their_order():
 def test_enlarging_repeats_pixels(mask, factor):
     square = mask[:8, :8]
     np.testing.assert_array_equal(resize_nearest(square, 8 * factor), np.kron(square, np.ones((factor, factor))))
+
+
+def test_every_mask_of_the_published_demo_reaches_the_network():
+    layout = read_one(Path(__file__).parents[1] / "data/layouts/demo_corgi_kitchen.json").layout
+    large = Slots(max_instances=30, text_dim=3, scribble_points=20, polygon_points=256, map_size=512)
+    given = ground(layout, torch.ones(len(layout.instances), 3), large)
+    masked = [i for i, instance in enumerate(layout) if instance.mask]
+    assert len(masked) >= 3 and given.uses[0].tolist() == [True, True, False, True]
+    for i in masked:
+        pixels = mask_to_array(layout.instances[i].mask, 512, 512)
+        np.testing.assert_array_equal(given.maps[0, i].numpy() > 0, pixels)
+        assert given.polygons[0, i].any() and given.scribbles[0, i].any()
+    assert not given.maps[0, len(layout.instances) :].any()
