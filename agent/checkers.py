@@ -66,7 +66,7 @@ def ensure_there(settings: CheckSettings) -> None:
     What can be fetched is fetched.
     """
     for name in {settings.check_with, settings.score_with or settings.check_with}:
-        if _is_vlm(name):
+        if is_vlm(name):
             load_checker(name)
         else:
             locate(name, settings.looks)
@@ -74,7 +74,7 @@ def ensure_there(settings: CheckSettings) -> None:
 
 def load_checker(name: str, looks: str = "clip", device: str = "cpu") -> Detector:
     """A detector by name: "vlm" is a VLM on a server, "vlm:NAME" that model there, the rest is ``load_detector``'s."""
-    if _is_vlm(name):
+    if is_vlm(name):
         from agent.vlm import VlmDetector
 
         return VlmDetector(name.partition(":")[2] or None)
@@ -83,5 +83,6 @@ def load_checker(name: str, looks: str = "clip", device: str = "cpu") -> Detecto
     return load_detector(name, device=device, looks=looks)
 
 
-def _is_vlm(name: str) -> bool:
+def is_vlm(name: str) -> bool:
+    """Whether the detector of that name is a VLM on a server."""
     return name.partition(":")[0] == "vlm"

@@ -28,7 +28,7 @@ class ModelEntry:
 def list_models() -> list[ModelEntry]:
     """The models with a name, and whether they can be used now without a download."""
     bundled = (TINY_FOLDER / "model_index.json").is_file()
-    cached = _sd15_in_cache()
+    cached = in_cache(SD15_REPOSITORY)
     return [
         ModelEntry(
             "tiny",
@@ -69,8 +69,9 @@ def native_size(model: str) -> tuple[int, int]:
         raise Stop(f"{index}: cannot be read ({error})", ExitCode.UNAVAILABLE) from error
 
 
-def _sd15_in_cache() -> Path | None:
+def in_cache(repository: str) -> Path | None:
+    """The folder that this machine has of a pipeline on the hub, if it has one."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(SD15_REPOSITORY, "model_index.json")
+    found = try_to_load_from_cache(repository, "model_index.json")
     return Path(found).parent if isinstance(found, str) else None

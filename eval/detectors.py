@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,15 @@ from eval.report import Detection
 from eval.thresholds import THRESHOLDS, TINY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL import Image
 
     from diffusion.layout import Layout
     from eval.open_vocabulary import OpenVocabularyDetector
 
-BUNDLED = ("tiny", "tiny-referee")
+_WEIGHTS = Path(__file__).parent / "weights"
+BUNDLED = {"tiny": _WEIGHTS / "tiny_detector", "tiny-referee": _WEIGHTS / "tiny_referee"}
+"""The detectors for the tiny world. The second was trained apart from the first, on other pictures, and with a head for
+masks."""
 DETECTORS = {"owlv2": "google/owlv2-base-patch16-ensemble", "grounding-dino": "IDEA-Research/grounding-dino-base"}
 """Detectors for any words, by a short name, and where they are on the hub."""
 CLIP = "openai/clip-vit-large-patch14"
@@ -86,7 +88,7 @@ class DetectorError(Exception):
 def load_detector(name: str = "tiny", *, device: str = "cpu", looks: str = "clip") -> Detector:
     """The detector of that name, ready to use.
 
-    ``name``: "tiny" and "tiny-referee" are bundled, see ``tiny_detector.REFEREE``; "owlv2" and "grounding-dino" look
+    ``name``: "tiny" and "tiny-referee" are bundled, see ``BUNDLED``; "owlv2" and "grounding-dino" look
     for any words, as does any other model of these families, given by its hub id or folder. ``looks`` names the colour
     and texture of what these find: "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code``
     (DetectorError, ModelMissing) says what is not there and how to get it.
@@ -161,9 +163,8 @@ class _Tiny(Detector):
         from eval import tiny_detector
 
         self.name = name
-        weights = {"tiny": tiny_detector.WEIGHTS, "tiny-referee": tiny_detector.REFEREE}[name]
         try:
-            self._model = tiny_detector.TinyDetector.load(weights, name)
+            self._model = tiny_detector.TinyDetector.load(BUNDLED[name], name)
         except (OSError, ValueError) as error:
             raise DetectorError(f"the bundled detector cannot be loaded: {error}", exit_code=4) from error
 

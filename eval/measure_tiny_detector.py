@@ -20,9 +20,10 @@ from PIL import Image
 from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import Scene, sample_scene
 from eval.boxes import iou
+from eval.detectors import BUNDLED
 from eval.report import Detection
 from eval.thresholds import TINY
-from eval.tiny_detector import WEIGHTS, TinyDetector
+from eval.tiny_detector import TinyDetector
 
 AP_THRESHOLD = 0.02
 """Average precision ranks also the peaks that ``detect`` would not report."""
@@ -136,7 +137,7 @@ def _reconstructions(directory: Path) -> Callable[[list[Image.Image]], list[Imag
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the tiny world's detector on fresh scenes.")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--weights", type=Path, default=BUNDLED["tiny"])
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--vae", type=Path, help="look at this AutoencoderDC's reconstructions instead")

@@ -24,15 +24,13 @@ from torch.nn import functional as F
 from diffusion.layout import Box
 from diffusion.tiny.vocabulary import COLOURS, KINDS, TEXTURES
 from eval.boxes import iou
+from eval.detectors import BUNDLED
 from eval.report import Detection
 from eval.thresholds import TINY
 
 SIDE = 128
 STRIDE = 4
 MOST_DETECTIONS = 40
-WEIGHTS = Path(__file__).parent / "weights" / "tiny_detector"
-REFEREE = Path(__file__).parent / "weights" / "tiny_referee"
-"""The second bundled detector: trained apart from the first, on other pictures, and with a head for masks."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ class TinyDetector:
         self.name = name
 
     @classmethod
-    def load(cls, directory: Path = WEIGHTS, name: str = "tiny") -> TinyDetector:
+    def load(cls, directory: Path = BUNDLED["tiny"], name: str = "tiny") -> TinyDetector:
         """The detector saved in ``directory``, to be quoted by ``name``.
 
         OSError or ValueError names the file that is missing or broken.

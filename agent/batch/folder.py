@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.batch.claims import Claims
 from agent.batch.items import Item
+from agent.console import note
 from agent.exits import Stop
 from agent.files import write_bytes, write_text
 from agent.run import now, versions
@@ -53,8 +54,12 @@ class BatchFolder:
         self._inode: int | None = None
 
     @classmethod
-    def open(cls, path: Path, settings: dict[str, Any]) -> BatchFolder:
-        """Begins a batch in the folder or goes on with one; Stop when another one, or something else, is in it."""
+    def open(cls, path: Path, settings: dict[str, Any], weights: dict[str, str | None] | None = None) -> BatchFolder:
+        """Begins a batch in the folder or goes on with one; Stop when another one, or something else, is in it.
+
+        settings: of the command, by the names of its options. weights: a hash for each option that names some, None
+        where it is not known.
+        """
         if path.exists() and not path.is_dir():
             raise Stop(f"{path}: not a folder; -o names the folder that the batch is kept in")
         try:
@@ -64,9 +69,12 @@ class BatchFolder:
                 raise Stop(f"{path}: there is something else in this folder ({short(strangers[0])}); choose another")
             folder = cls(path.resolve())
             with folder._exclusively():
-                folder._begin(settings)
-                folder._sweep()
-                folder._catch_up(mend=True)
+                folder._catch_up()
+                alone = folder._claims.take(_ALIVE)
+                if alone:
+                    folder._sweep()
+                folder._begin(settings, weights or {}, anew=alone and not folder._has_pictures())
+                folder._claims.take(_ALIVE, shared=True, wait=True)
         except OSError as error:
             raise Stop(f"{path}: cannot be used as the batch's folder ({error.strerror or error})") from error
         return folder
@@ -96,15 +104,15 @@ class BatchFolder:
 
     def catch_up(self) -> None:
         """Reads what others have finished meanwhile."""
-        with self._lock:
-            self._catch_up(mend=False)
+        with self._exclusively():
+            self._catch_up()
 
     def append(self, entry: Entry) -> None:
         """Writes the item's line, which finishes it. OSError when it cannot be written; then no part of it is."""
         # Not synchronised one by one: a line that a power failure swallows costs one item, which is done again.
         line = entry.to_line().encode()
         with self._exclusively():
-            self._catch_up(mend=True)
+            self._catch_up()
             file = os.open(self.path / MANIFEST, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 written = os.write(file, line)
@@ -115,18 +123,18 @@ class BatchFolder:
                 raise
             finally:
                 os.close(file)
-            self._catch_up(mend=False)
+            self._catch_up()
 
     def forget_failed(self, items: Iterable[Item]) -> int:
         """Takes the lines of these items that failed out of the manifest; how many there were."""
         wanted = {item.id for item in items}
         with self._exclusively():
-            self._catch_up(mend=True)
+            self._catch_up()
             failed = {id for id, known in self.known.items() if known.state == "failed" and id in wanted}
             if failed:
                 kept = [entry.to_line() for entry, _ in iterate_manifest(self.path) if entry.id not in failed]
                 write_text(self.path / MANIFEST, "".join(kept))
-                self._catch_up(mend=False)
+                self._catch_up()
         return len(failed)
 
     def write(self, name: str, data: bytes) -> None:
@@ -148,28 +156,59 @@ class BatchFolder:
     def close(self) -> None:
         self._claims.close()
 
-    def _begin(self, settings: dict[str, Any]) -> None:
+    def _begin(self, settings: dict[str, Any], weights: dict[str, str | None], *, anew: bool) -> None:
+        """Goes on with what the record says, or begins with these settings where there is none, or ``anew``."""
         file = self.path / BATCH_FILE
-        if not file.exists():
-            self.save_record(version=1, started=now(), settings=settings, rows=None, versions=versions())
+        if file.exists():
+            self._read_record(file)
+        if anew or not file.exists():
+            self.save_record(
+                version=1, started=now(), settings=settings, weights=weights, rows=None, versions=versions()
+            )
             return
+        self._compare(settings, weights)
+        known = {option: digest for option, digest in self.record.get("weights", {}).items() if digest is not None}
+        self.save_record(weights={**weights, **known})
+
+    def _read_record(self, file: Path) -> None:
         try:
             self.record = json.loads(file.read_text(encoding="utf-8"))
-            before = self.record["settings"]
-        except (ValueError, KeyError, TypeError) as error:
+            {**self.record["settings"], **self.record.get("weights", {}), **self.record["versions"]}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Stop(f"{file}: not a batch's record ({error}); choose another folder") from error
+
+    def _compare(self, settings: dict[str, Any], weights: dict[str, str | None]) -> None:
+        """Stop when what is missing would be drawn or judged otherwise than what is there."""
+        before = self.record["settings"]
         changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
         if changed:
             was = ", ".join(f"{key} was {short(before.get(key))} and is {short(settings.get(key))}" for key in changed)
             raise Stop(f"{self.path}: begun with other settings: {was}; repeat them, or choose another folder")
+        for option, digest in self.record.get("weights", {}).items():
+            found = weights.get(option)
+            if digest is not None and found is not None and found != digest:
+                raise Stop(
+                    f"{self.path}: begun with other weights: --{option.replace('_', '-')} {settings.get(option)} was "
+                    f"{short(digest)} and is {short(found)} (its files); put those back, or choose another folder"
+                )
+        updated = [
+            f"{package} {was} then, {versions().get(package)} now"
+            for package, was in self.record["versions"].items()
+            if was != versions().get(package)
+        ]
+        if updated:
+            note(f"{self.path}: begun with other versions ({', '.join(updated)}): pictures may come out otherwise")
+
+    def _has_pictures(self) -> bool:
+        return any(known.pictures for known in self.known.values()) or any(
+            (self.path / "rounds").glob("*/*/round.json")
+        )
 
     def _sweep(self) -> None:
-        """Removes what killed processes left half written, when no other process is at work here."""
-        if self._claims.take(_ALIVE):
-            for name in FOLDERS:
-                for part in (self.path / name).rglob(".*.part"):
-                    part.unlink(missing_ok=True)
-        self._claims.take(_ALIVE, shared=True, wait=True)
+        """Removes what killed processes left half written; only while no other process is at work here."""
+        for name in FOLDERS:
+            for part in (self.path / name).rglob(".*.part"):
+                part.unlink(missing_ok=True)
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -180,8 +219,8 @@ class BatchFolder:
             finally:
                 self._claims.give_back(_MANIFEST_LOCK)
 
-    def _catch_up(self, *, mend: bool) -> None:
-        """Reads the manifest's new lines. ``mend``: cuts a line off that a killed process did not finish."""
+    def _catch_up(self) -> None:
+        """Reads the manifest's new lines, and cuts a line off that a killed process did not finish."""
         path = self.path / MANIFEST
         try:
             status = path.stat()
@@ -197,7 +236,7 @@ class BatchFolder:
                 self._read_up_to = end
         # Whoever asks meanwhile must not find a manifest half read.
         self.known = known
-        if mend and self._read_up_to < path.stat().st_size:
+        if self._read_up_to < path.stat().st_size:
             os.truncate(path, self._read_up_to)
 
 

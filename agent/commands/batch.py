@@ -113,8 +113,10 @@ def batch(
     from agent.batch.telling import Tally, exit_code, progress, show_summary, summary
     from agent.checkers import CheckSettings, ensure_there
     from agent.choose import choose_planner
+    from agent.llm import LLMPlanner
     from agent.models import native_size
     from agent.render import RenderSettings
+    from agent.weights import weights
 
     native = native_size(model)
     checking = CheckSettings(check_with, score_with, looks)
@@ -128,7 +130,7 @@ def batch(
     say(line)
     told = {
         "planner": chosen.name,
-        "llm_model": llm_model,
+        "llm_model": chosen.chat.endpoint.model if isinstance(chosen, LLMPlanner) else None,
         "model": model,
         **asdict(checking),
         "draws": engine != "null",
@@ -140,7 +142,7 @@ def batch(
         "rows": rows,
         **asdict(render),
     }
-    folder = BatchFolder.open(output, told)
+    folder = BatchFolder.open(output, told, weights(model, checking, render) if engine != "null" else {})
     folder.check(read.items)
     folder.note_items(read.items)
     if retry_failed and (again := folder.forget_failed(read.items)):

@@ -74,9 +74,10 @@ def tiny(
     from agent.console import messages
     from agent.render import RenderSettings
     from eval import tiny_ablations, tiny_bench
-    from eval.tiny_detector import REFEREE, TinyDetector
+    from eval.detectors import BUNDLED
+    from eval.tiny_detector import TinyDetector
 
-    referee, which = TinyDetector.load(REFEREE, "tiny-referee"), (pictures, largest, seed)
+    referee, which = TinyDetector.load(BUNDLED["tiny-referee"], "tiny-referee"), (pictures, largest, seed)
     settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, scheduler=scheduler)
     with Progress(console=messages()) as progress:
         artist = _Artist(model, settings, progress)

@@ -88,7 +88,7 @@ def _settings(record: dict[str, Any]) -> dict[str, Any]:
     """What the run was made with; its prompts stand with their pictures."""
     return {
         key: record[key]
-        for key in ("command", "options", "settings", "planner", "renderer", "versions")
+        for key in ("command", "options", "settings", "weights", "planner", "renderer", "versions")
         if key in record
     }
 

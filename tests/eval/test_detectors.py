@@ -3,7 +3,7 @@
 import pytest
 
 from eval import tiny_detector
-from eval.detectors import DetectorError, load_detector
+from eval.detectors import BUNDLED, DetectorError, load_detector
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones():
@@ -17,13 +17,13 @@ def test_broken_weights_are_an_unavailable_model(tmp_path, monkeypatch, broken):
     net = tiny_detector.TinyDetectorNet(tiny_detector.DetectorConfig())
     tiny_detector.TinyDetector(net).save(tmp_path)
     (tmp_path / broken).write_bytes(b"{")
-    monkeypatch.setattr(tiny_detector, "WEIGHTS", tmp_path)
+    monkeypatch.setitem(BUNDLED, "tiny", tmp_path)
     with pytest.raises(DetectorError, match=f"the bundled detector cannot be loaded: .*{broken}") as caught:
         load_detector("tiny")
     assert caught.value.exit_code == 4
 
 
 def test_missing_weights_are_an_unavailable_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiny_detector, "WEIGHTS", tmp_path)
+    monkeypatch.setitem(BUNDLED, "tiny", tmp_path)
     with pytest.raises(DetectorError, match=str(tmp_path)):
         load_detector("tiny")

@@ -9,10 +9,11 @@ from diffusion.layout import Box
 from diffusion.tiny.vocabulary import describe
 from diffusion.tiny.world import sample_scene
 from eval.colours import colour_share
+from eval.detectors import BUNDLED
 from eval.frechet import frechet_distance
 from eval.tiny_ablations import ablations
 from eval.tiny_bench import bench_formats, bench_tiny, look
-from eval.tiny_detector import REFEREE, TinyDetector
+from eval.tiny_detector import TinyDetector
 from eval.tiny_scenes import FORMATS, fresh_scenes, is_unseen, located_by
 
 PICTURES = 12
@@ -21,7 +22,7 @@ SEED = 70_000_000
 
 @pytest.fixture(scope="module")
 def referee():
-    return TinyDetector.load(REFEREE, "tiny-referee")
+    return TinyDetector.load(BUNDLED["tiny-referee"], "tiny-referee")
 
 
 @pytest.fixture(scope="module")

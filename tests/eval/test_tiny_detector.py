@@ -11,12 +11,12 @@ from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import COLOURS, KINDS, TEXTURES
 from diffusion.tiny.world import draw_layout, sample_scene
 from eval.boxes import iou
+from eval.detectors import BUNDLED
 from eval.measure_tiny_detector import measure
 from eval.report import Detection
 from eval.thresholds import TINY
 from eval.tiny_detector import (
     MOST_DETECTIONS,
-    WEIGHTS,
     DetectorConfig,
     TinyDetector,
     group_pixels,
@@ -114,7 +114,7 @@ def test_weights_survive_saving(detector, tmp_path):
 
 def test_the_bundled_weights_are_small(detector):
     assert sum(p.numel() for p in detector.net.parameters()) <= 1_300_000
-    assert sum(f.stat().st_size for f in WEIGHTS.iterdir()) < 2_700_000
+    assert sum(f.stat().st_size for f in BUNDLED["tiny"].iterdir()) < 2_700_000
 
 
 def test_broken_weights_are_named(detector, tmp_path):
