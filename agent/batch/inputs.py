@@ -1,4 +1,4 @@
-"""What a person hands to a batch, as items: prompts a line, JSON Lines, CSV, a folder of layouts, or standard input.
+"""What a person hands to a batch, as items: prompts a line, JSON Lines, CSV, layouts, or standard input.
 
 Everything is read before any work starts; what cannot be read is collected with its file and line.
 """
@@ -89,6 +89,9 @@ def _read(path: Path, format: InputFormat | None) -> Iterator[_Wish | Problem | 
     source = _source(path)
     piped = str(path) == "-"
     try:
+        if format is None and path.suffix.lower() == ".json" and not _has_scenes_in_lines(path):
+            yield from _layouts(path)
+            return
         # Bytes that are no UTF-8 become lone surrogates, which every check below refuses with their line's number.
         with (
             nullcontext(sys.stdin.buffer) if piped else path.open("rb") as raw,
@@ -103,6 +106,17 @@ def _read(path: Path, format: InputFormat | None) -> Iterator[_Wish | Problem | 
 
 def _source(path: Path) -> str:
     return "standard input" if str(path) == "-" else str(path)
+
+
+def _has_scenes_in_lines(path: Path) -> bool:
+    """Whether a JSON file is JSON Lines of scenes, by its first line, and not a file of layouts."""
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"")
+    try:
+        scene = load_json(first, str(path))
+    except LayoutError:
+        return False
+    return isinstance(scene, dict) and bool({"prompt", "layout", "plan"} & set(scene))
 
 
 def _with_format(file: TextIO, format: InputFormat | None) -> tuple[Iterator[str], InputFormat]:
@@ -145,9 +159,10 @@ def _jsonl(lines: Iterable[str], source: str) -> Iterator[_Wish | Problem | str]
         if not line.strip():
             continue
         try:
-            yield _from_object(load_json(line, place), place)
+            yield _from_object(load_json(line.rstrip("\r\n"), place), place)
         except (LayoutError, Stop) as error:
-            yield Problem(place, str(error).removeprefix(f"{place}: "))
+            # Where JSON breaks is told within the line, whose number in the file stands before it.
+            yield Problem(place, str(error).removeprefix(f"{place}: ").removeprefix("line 1, "))
 
 
 def _csv(lines: Iterable[str], source: str) -> Iterator[_Wish | Problem | str]:
@@ -294,26 +309,32 @@ def _checked_seed(seed: int | None) -> int | None:
 def _folder(path: Path) -> Iterator[_Wish | Problem | str]:
     """Every layout of every file in the folder, by name; a file of several gives ids with the place in the file."""
     try:
-        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
     except OSError as error:
         raise Stop(f"{path}: cannot be read ({error.strerror or error})") from error
     for file in files:
-        if file.suffix.lower() not in LAYOUT_ENDINGS:
+        if file.is_dir():
+            yield f"{file}: passed over; a folder in a folder of layouts is a batch of its own"
+        elif file.suffix.lower() in LAYOUT_ENDINGS:
+            yield from _layouts(file)
+        else:
             yield f"{file}: passed over; layouts are in files that end in {', '.join(LAYOUT_ENDINGS)}"
-            continue
-        try:
-            if file.stat().st_size > MAX_FILE_BYTES:
-                raise LayoutError(f"larger than {MAX_FILE_BYTES >> 20} MiB; layout files are not")
-            found = list(read_each(file))
-        except (LayoutError, OSError) as error:
-            yield Problem(str(file), str(error).removeprefix(f"{file}: "))
-            continue
-        for number, reading in enumerate(found, 1):
-            if isinstance(reading, Reading):
-                own = file.stem if len(found) == 1 else f"{file.stem}-{number}"
-                yield _Wish(reading.source, layout=reading.layout, id=own, notes=reading.notes)
-            else:
-                yield Problem(str(file), str(reading).removeprefix(f"{file}: "))
+
+
+def _layouts(file: Path) -> Iterator[_Wish | Problem]:
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise LayoutError(f"larger than {MAX_FILE_BYTES >> 20} MiB; layout files are not")
+        found = list(read_each(file))
+    except (LayoutError, OSError) as error:
+        yield Problem(str(file), str(error).removeprefix(f"{file}: "))
+        return
+    for number, reading in enumerate(found, 1):
+        if isinstance(reading, Reading):
+            own = file.stem if len(found) == 1 else f"{file.stem}-{number}"
+            yield _Wish(reading.source, layout=reading.layout, id=own, notes=reading.notes)
+        else:
+            yield Problem(str(file), str(reading).removeprefix(f"{file}: "))
 
 
 def _identified(wishes: Iterable[_Wish], batch_seed: int, problems: list[Problem]) -> Iterator[Item]:

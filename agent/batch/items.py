@@ -19,6 +19,8 @@ from eval.report import FidelityReport
 MAX_ID = 200
 LONGEST_NAME = 100
 """Bytes of a file name before what is appended to it; file systems take 255."""
+_KEPT = frozenset(("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "So"))
+"""Unicode's categories of letters, marks, numbers and pictures."""
 _HASHED = re.compile(r"-[0-9a-f]{16}$")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?$")
 
@@ -107,10 +109,11 @@ def derived_seed(item_id: str, batch_seed: int) -> int:
 def safe_name(item_id: str) -> str:
     """A file name for an id: different for different ids on any file system, readable, and never a path.
 
-    Letters, digits and marks of any script stay, as do ``_ . -`` inside. Where that changes the id, or file systems
-    might take two ids for the same (case, composition of characters, reserved names), a digest of the id is appended.
+    Letters, digits and marks of any script stay, as do emoji and ``_ . -`` inside. Where that changes the id, or file
+    systems might take two ids for the same (case, composition of characters, reserved names), a digest of the id is
+    appended.
     """
-    kept = "".join(c if c in "_.-" or unicodedata.category(c)[0] in "LMN" else "_" for c in item_id)
+    kept = "".join(c if c in "_.-" or unicodedata.category(c) in _KEPT else "_" for c in item_id)
     kept = _cut(unicodedata.normalize("NFC", kept), LONGEST_NAME).strip(".- ")
     folded = unicodedata.normalize("NFC", kept.casefold())
     if kept == item_id == folded and not _HASHED.search(kept) and not _RESERVED.match(kept):

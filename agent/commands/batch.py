@@ -32,8 +32,8 @@ def batch(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="A text file with a prompt a line, JSON Lines or CSV (id, prompt, seed, options, layout), a folder of "
-            "layouts, or - for standard input.",
+            help="A text file with a prompt a line, JSON Lines or CSV (id, prompt, seed, options, layout), a file or "
+            "folder of layouts, or - for standard input.",
             show_default=False,
         ),
     ],

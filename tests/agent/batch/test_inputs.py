@@ -114,10 +114,26 @@ def test_a_folder_of_layouts(tmp_path):
     (folder / "many.jsonl").write_text("\n".join([LAYOUT.to_json(None)] * 2))
     (folder / "broken.json").write_text('{"version": 1}')
     (folder / "readme.md").write_text("hello")
+    (folder / "deeper").mkdir()
     found = read_input(folder, batch_seed=0)
     assert sorted(item.id for item in found.items) == ["many-1", "many-2", "one"]
     assert len(found.problems) == 1 and "broken.json" in found.problems[0].place
-    assert "readme.md" in found.notes[0]
+    assert ["deeper" in found.notes[0], "readme.md" in found.notes[1]] == [True, True]
+
+
+def test_a_file_of_layouts_is_a_folder_of_one(tmp_path):
+    (item,) = read(tmp_path, "mine.json", json.dumps(LAYOUT.to_dict(), indent=2)).items
+    assert (item.id, item.layout, item.prompt) == ("mine", LAYOUT, None)
+    two = read(tmp_path, "two.json", f"{LAYOUT.to_json(None)}\n" * 2)
+    assert [item.id for item in two.items] == ["two-1", "two-2"]
+    (problem,) = read(tmp_path, "list.json", '[{"prompt": "a ball"}]').problems
+    assert problem.place.endswith("list.json") and "expected a JSON object" in problem.message
+    assert read(tmp_path, "lines.json", '{"prompt": "a ball"}\n{"prompt": "a cube"}\n').items[1].prompt == "a cube"
+
+
+def test_where_json_breaks_is_told_once(tmp_path):
+    (problem,) = read(tmp_path, "p.jsonl", '{"prompt": "a ball"}\n{"prompt": \n').problems
+    assert str(problem).endswith("p.jsonl: line 2: column 12: not JSON: Expecting value")
 
 
 def test_a_layout_and_options_that_contradict_it(tmp_path):

@@ -62,7 +62,7 @@ def test_names_that_look_alike_differ_and_unicode_stays():
         assert as_a_file_system_sees_it(safe_name(one)) != as_a_file_system_sees_it(safe_name(other))
     assert len({as_a_file_system_sees_it(safe_name(item_id)) for item_id in NASTY}) == len(NASTY)
     assert safe_name("赤いボール-01") == "赤いボール-01"
-    assert safe_name("scene-001") == "scene-001"
+    assert safe_name("scene-001") == "scene-001" and safe_name("🎈-7") == "🎈-7"
 
 
 def test_an_id_that_was_made_depends_on_the_content_alone():
