@@ -41,7 +41,7 @@ WARMUP = 50
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures, checkpoints and the weights")
-    parser.add_argument("--start", type=Path, help="folder of weights to start from")
+    parser.add_argument("--initial", type=Path, help="folder of weights to start from")
     parser.add_argument(
         "--decoder-only", action="store_true", help="leave the encoder, and so the latents, as they are"
     )
@@ -127,8 +127,8 @@ def train(options: argparse.Namespace) -> None:
     device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(0)
     model = build_autoencoder()
-    if options.start:
-        trained_before = AutoencoderDC.from_pretrained(options.start)
+    if options.initial:
+        trained_before = AutoencoderDC.from_pretrained(options.initial)
         model.load_state_dict(trained_before.state_dict())
         model.register_to_config(scaling_factor=trained_before.config["scaling_factor"])
     modules: dict[str, nn.Module] = {"vae": model}

@@ -23,6 +23,7 @@ from diffusion.layout import Layout
 from diffusion.tiny.dataset import Batch, TinyDataset, with_text
 from diffusion.tiny.model import build_scheduler, build_unet
 from diffusion.tiny.pictures import read_scenes
+from diffusion.tiny.samples import write_samples
 from diffusion.tiny.text import build_text_encoder, build_tokenizer
 from diffusion.training import (
     Ema,
@@ -40,7 +41,7 @@ from diffusion.unet import InstanceDiffusionUNet
 EMA_DECAY = 0.9985
 PARTS = ("all", "base", "instances")
 """Everything at once; or in two stages as the paper does: a text-to-image base that is never given instances, and then,
-with ``--start`` at its result, UniFusion, the gated attention and ScaleU alone on the frozen base."""
+with ``--initial`` at its result, UniFusion, the gated attention and ScaleU alone on the frozen base."""
 WARMUP = 100
 CLIP = 1.0
 IN_A_BOX = 4.0
@@ -51,13 +52,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of encoded scenes (diffusion.tiny.pictures)")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained parts")
-    parser.add_argument("--start", type=Path, help="folder of trained parts to start from, such as the bundled weights")
+    parser.add_argument(
+        "--initial", type=Path, help="folder of trained parts to start from, such as the bundled weights"
+    )
     parser.add_argument("--part", choices=PARTS, default="all", help="what is trained; see PARTS in the source")
     parser.add_argument("--steps", type=int, default=8000, help="steps of the whole schedule")
     parser.add_argument("--batch", type=int, default=32, help="samples per step, over all processes")
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250)
+    parser.add_argument("--autoencoder", type=Path, help="folder of one, to draw a few scenes with now and then")
+    parser.add_argument("--draw-every", type=int, default=1000, help="steps between such drawings, into OUT/samples")
     train(parser.parse_args())
 
 
@@ -67,12 +72,12 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     latents, layouts = read_scenes(options.data)
     if rank == 0:
-        _keep_tokenizer(options.out / "tokenizer", options.start, layouts)
+        _keep_tokenizer(options.out / "tokenizer", options.initial, layouts)
     wait_for_all()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(options.out / "tokenizer")
-    if options.start:
-        unet = InstanceDiffusionUNet.from_pretrained(options.start / "unet", dtype=torch.float32).train()
-        encoder = CLIPTextModel.from_pretrained(options.start / "text_encoder", dtype=torch.float32).train()
+    if options.initial:
+        unet = InstanceDiffusionUNet.from_pretrained(options.initial / "unet", dtype=torch.float32).train()
+        encoder = CLIPTextModel.from_pretrained(options.initial / "text_encoder", dtype=torch.float32).train()
     else:
         unet, encoder = build_unet(), build_text_encoder(tokenizer)
     data = TinyDataset(latents, layouts, tokenizer, unet.slots)
@@ -116,6 +121,9 @@ def train(options: argparse.Namespace) -> None:
             for name, module in ema.modules.items():
                 module.save_pretrained(options.out / name)
             build_scheduler().save_pretrained(options.out / "scheduler")
+        if rank == 0 and options.autoencoder and ((step + 1) % options.draw_every == 0 or last):
+            picture = options.out / "samples" / f"{step + 1:06}.png"
+            write_samples(picture, ema.modules, tokenizer, options.autoencoder)
 
 
 def build_optimizers(modules: dict[str, nn.Module], lr: float) -> list[torch.optim.Optimizer]:

@@ -20,7 +20,15 @@ BUNDLED = Path(autoencoder.__file__).parent / "weights" / "vae"
 
 
 def options(out: Path, **changes) -> argparse.Namespace:
-    values = {"start": None, "decoder_only": False, "pictures": 20, "steps": 4, "batch": 4, "lr": 1e-3, "save_every": 2}
+    values = {
+        "initial": None,
+        "decoder_only": False,
+        "pictures": 20,
+        "steps": 4,
+        "batch": 4,
+        "lr": 1e-3,
+        "save_every": 2,
+    }
     return argparse.Namespace(out=out, **{**values, **changes})
 
 
@@ -96,7 +104,7 @@ def test_training_the_decoder_leaves_the_latents_as_they_are(tmp_path: Path, few
     start = build_autoencoder().half()
     start.register_to_config(scaling_factor=1.25)
     start.save_pretrained(tmp_path / "start")
-    autoencoder.train(options(tmp_path / "out", start=tmp_path / "start", decoder_only=True))
+    autoencoder.train(options(tmp_path / "out", initial=tmp_path / "start", decoder_only=True))
     before = AutoencoderDC.from_pretrained(tmp_path / "start")
     after = AutoencoderDC.from_pretrained(tmp_path / "out" / "vae")
     old, new = before.state_dict(), after.state_dict()

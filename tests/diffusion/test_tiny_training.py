@@ -5,9 +5,10 @@ import argparse
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from diffusion.pipeline import InstanceDiffusionPipeline
-from diffusion.tiny import bundle, train, train_unet
+from diffusion.tiny import bundle, train_unet
 from diffusion.tiny.autoencoder import build_autoencoder
 from diffusion.tiny.dataset import TinyDataset, with_text
 from diffusion.tiny.model import LATENT_CHANNELS, LATENT_SIDE, build_unet
@@ -42,10 +43,11 @@ def scenes(tmp_path_factory):
     return folder
 
 
-def options(scenes, out, steps, start=None, part="all"):
+def options(scenes, out, steps, initial=None, part="all", autoencoder=None):
     return argparse.Namespace(
-        data=scenes, out=out, start=start, part=part, steps=steps, batch=2, lr=1e-3, seed=0, save_every=1
-    )
+        data=scenes, out=out, initial=initial, part=part, steps=steps, batch=2, lr=1e-3, seed=0, save_every=1,
+        autoencoder=autoencoder, draw_every=2,
+    )  # fmt: skip
 
 
 def test_a_batch_is_decided_by_its_step(data):
@@ -118,7 +120,7 @@ def test_two_stages_train_the_base_and_then_the_instances_alone(scenes, tmp_path
     torch.manual_seed(0)
     untrained = build_unet().state_dict()
     train_unet.train(options(scenes, tmp_path / "base", 2, part="base"))
-    train_unet.train(options(scenes, tmp_path / "instances", 2, start=tmp_path / "base", part="instances"))
+    train_unet.train(options(scenes, tmp_path / "instances", 2, initial=tmp_path / "base", part="instances"))
     saved = InstanceDiffusionUNet.from_pretrained(tmp_path / "base" / "unet", dtype=torch.float32).state_dict()
     base, both = weights("base"), weights("instances")
     added = {key for key in base if train_unet.is_of_instances(key)}
@@ -150,7 +152,7 @@ def stop_after(run, steps):
 
 def test_training_goes_on_from_bundled_parts(scenes, tmp_path):
     train_unet.train(options(scenes, tmp_path / "first", 1))
-    train_unet.train(options(scenes, tmp_path / "second", 1, start=tmp_path / "first"))
+    train_unet.train(options(scenes, tmp_path / "second", 1, initial=tmp_path / "first"))
     first, second = (torch.load(tmp_path / name / "checkpoint.pt") for name in ("first", "second"))
     name = "conv_in.weight"
     moved = (first["ema"]["unet"][name] - second["ema"]["unet"][name]).abs().max()
@@ -169,12 +171,11 @@ def test_trained_parts_become_a_pipeline_that_draws(scenes, tmp_path, layouts):
     assert pipeline(layouts[0], num_inference_steps=2).images[0].size == (128, 128)
 
 
-def test_the_stages_hand_their_folders_on(tmp_path):
-    parsed = argparse.Namespace(
-        out=tmp_path, weights=tmp_path / "w", processes=2, scenes=10, autoencoder_steps=1, decoder_steps=1,
-        unet_steps=1, batch=2,
-    )  # fmt: skip
-    autoencoder, decoder, pictures, unet, bundled = (" ".join(command) for command in train.stages(parsed))
-    assert f"--out {tmp_path}/autoencoder" in autoencoder and f"--start {tmp_path}/autoencoder/vae" in decoder
-    assert f"--autoencoder {tmp_path}/autoencoder/vae" in pictures and f"--data {tmp_path}/scenes" in unet
-    assert f"--trained {tmp_path}/unet" in bundled and f"--autoencoder {tmp_path}/decoder/vae" in bundled
+def test_a_training_shows_what_it_has_learned(scenes, tmp_path):
+    build_autoencoder().save_pretrained(tmp_path / "vae")
+    train_unet.train(options(scenes, tmp_path, 1, autoencoder=tmp_path / "vae"))
+    (path,) = (tmp_path / "samples").iterdir()
+    assert path.name == "000001.png"
+    sheet, world = np.asarray(Image.open(path)), np.asarray(sample_scene(9_000_000).image)
+    side = len(world)
+    assert (sheet[:side, :side] == world).all() and (sheet[side:, :side] != world).any()
