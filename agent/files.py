@@ -12,6 +12,9 @@ from pathlib import Path
 
 from agent.exits import Stop
 
+HALF = ".*.part"
+"""By which a file that a killed process left half written is known."""
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes the file and creates its folder; a reader sees the old content or the new, never half. Raises OSError.

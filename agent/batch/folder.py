@@ -6,6 +6,7 @@ killed: an item belongs to the process that holds its claim, and is finished whe
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -19,7 +20,7 @@ from agent.batch.claims import Claims
 from agent.batch.items import Item
 from agent.console import note
 from agent.exits import Stop
-from agent.files import write_bytes, write_text
+from agent.files import HALF, write_bytes, write_text
 from agent.run import now, versions
 from diffusion.layout import short
 from eval.manifest import BATCH_FILE, MANIFEST, Entry, State, iterate_manifest
@@ -206,9 +207,9 @@ class BatchFolder:
 
     def _sweep(self) -> None:
         """Removes what killed processes left half written; only while no other process is at work here."""
-        for name in FOLDERS:
-            for part in (self.path / name).rglob(".*.part"):
-                part.unlink(missing_ok=True)
+        halves = [self.path.glob(HALF), *((self.path / name).rglob(HALF) for name in FOLDERS)]
+        for half in itertools.chain(*halves):
+            half.unlink(missing_ok=True)
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:

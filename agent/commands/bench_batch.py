@@ -50,7 +50,7 @@ class _Side:
 
 def batch(
     scenes: Annotated[int, typer.Option(min=2, help="How many scenes each way draws.")] = 200,
-    turn: Annotated[int, typer.Option(min=1, help="Scenes that one way draws before the other takes its turn.")] = 20,
+    turn: Annotated[int, typer.Option(min=1, help="Scenes that one way draws before the other takes its turn.")] = 50,
     rounds: options.Rounds = 3,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="As of the batch command.")] = None,
     steps: options.Steps = None,
@@ -60,7 +60,8 @@ def batch(
     """Pictures a minute of a batch, and of the same scenes generated one by one with the model already loaded.
 
     Both plan without an LLM, check and replan alike, and write their folders. They take turns, so that other load on
-    the machine falls on both; loading the models counts for neither.
+    the machine falls on both; loading the models counts for neither. Memory is that of the batch's drawing processes
+    together, after each turn.
     """
     from agent.batch.engine import Engine
     from agent.batch.processes import local_workers
@@ -72,6 +73,7 @@ def batch(
     engine = Engine(local_workers("tiny", CheckSettings(), settings, workers))
     renderer, checkers = load_renderer("tiny", settings), load_checkers(CheckSettings(), pick_device(device))
     sides = {"single": _Side(), "batch": _Side()}
+    memory: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         # What is only done once must not count for either way.
         _single(items[:1], planner, renderer, checkers, rounds, Path(folder) / "warm")
@@ -87,7 +89,11 @@ def batch(
                     pictures = _batch(part, planner, engine, settings, rounds, to)
                 sides[way].add(len(part), pictures, time.perf_counter() - started)
             single, together = sides["single"].per_minute, sides["batch"].per_minute
-            say(f"{start + len(part) - 1} of {scenes}: one by one {single:.1f}, batch {together:.1f} pictures a minute")
+            memory.append(_drawing_memory())
+            say(
+                f"{start + len(part) - 1} of {scenes}: one by one {single:.1f}, batch {together:.1f} pictures a "
+                f"minute; the drawing processes hold {memory[-1]} MiB"
+            )
     engine.close()
     told = {
         **{way: side.told() for way, side in sides.items()},
@@ -95,8 +101,19 @@ def batch(
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load": os.getloadavg()[0],
         "rounds": rounds,
+        "memory_mib": memory,
     }
     emit_json(told) if json else _show(told)
+
+
+def _drawing_memory() -> int:
+    """MiB that the processes of the batch's workers hold now, together."""
+    import multiprocessing
+
+    import psutil
+
+    held = [psutil.Process(worker.pid).memory_info().rss for worker in multiprocessing.active_children()]
+    return round(sum(held) / 2**20)
 
 
 def _items(count: int) -> list[Item]:
@@ -179,3 +196,4 @@ def _show(told: dict[str, Any]) -> None:
         table.add_row(label, *(str(side[key]) for key in ("scenes", "pictures", "seconds", "pictures_per_minute")))
     results().print(table)
     emit(f"{told['ratio']:.2f} times as many pictures a minute, on {told['cores']} cores (load {told['load']:.1f})")
+    emit(f"the drawing processes held {', '.join(map(str, told['memory_mib']))} MiB after the turns")

@@ -77,6 +77,16 @@ def test_where_nothing_was_drawn_it_begins_anew_unless_somebody_is_at_work(tmp_p
     BatchFolder.open(folder, {"model": "yours"}).close()
 
 
+def test_what_was_left_half_written_is_swept_away(tmp_path):
+    opened(tmp_path / "out")
+    halves = [tmp_path / "out" / name for name in (".batch.json.a1.part", "images/.a.png.b2.part")]
+    for half in halves:
+        half.parent.mkdir(exist_ok=True)
+        half.touch()
+    opened(tmp_path / "out")
+    assert not any(half.exists() for half in halves)
+
+
 def test_other_versions_are_told(tmp_path, capsys):
     opened(tmp_path / "out")
     drawn(tmp_path / "out")
