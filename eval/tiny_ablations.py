@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from diffusion.layout import Layout
+from diffusion.schedulers import SAMPLERS
 from eval.scores import Estimate, estimate
 from eval.tiny_bench import Seen, draw_all, look
 from eval.tiny_detector import TinyDetector
@@ -18,11 +19,14 @@ from eval.tiny_scenes import fresh_scenes, located_by
 SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("as it comes", {}),
     ("no instance mask", {"instance_mask": "off"}),
+    ("instance mask of the nearest", {"instance_mask": "nearest"}),
     ("no ScaleU", {"scaleu": False}),
+    ("pasted by depth", {"merge": "depth"}),
     *((f"MIS {value:g}", {"mis": value}) for value in (0.0, 0.2, 0.36, 0.5)),
     *((f"alpha {value:g}", {"alpha": value}) for value in (0.6, 0.7, 0.8, 0.9, 1.0)),
     *((f"guidance {value:g}", {"guidance": value}) for value in (1.0, 3.0, 4.5, 6.0, 9.0)),
     *((f"{value} steps", {"steps": value}) for value in (5, 10, 20, 35, 50)),
+    *((f"scheduler {name}, {SAMPLERS[name].steps} steps", {"scheduler": name}) for name in SAMPLERS),
 )
 """A name for the table, and what differs from the model's own settings; those that equal them are controls. ScaleU is
 trained into the network, so that switching it off also takes what the rest of the network learned to expect."""
