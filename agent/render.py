@@ -48,6 +48,7 @@ class RenderSettings:
     scheduler: SchedulerName | None = None
     refine: float | None = None
     refiner: str | None = None
+    lora: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.refiner is not None and self.refine is None:
@@ -58,6 +59,25 @@ class RenderSettings:
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
                 raise Stop(f"--{name} {value}: not a number that can be drawn with")
+        self.loras()
+
+    def loras(self) -> list[tuple[str, float]]:
+        """The files of LoRA weights with their scales. Stop for a scale that is no number."""
+        return [_file_and_scale(text) for text in self.lora or ()]
+
+
+def _file_and_scale(text: str) -> tuple[str, float]:
+    """FILE, or FILE:SCALE; a colon that no number follows belongs to the file's name."""
+    file, _, number = text.rpartition(":")
+    try:
+        scale = float(number)
+    except ValueError:
+        return text, 1.0
+    if not file or not math.isfinite(scale):
+        raise Stop(
+            f"--lora {text}: expected a file, and after a colon how strongly it works, as in style.safetensors:0.8"
+        )
+    return file, scale
 
 
 class Renderer:
@@ -153,6 +173,10 @@ def load_renderer(model: str, settings: RenderSettings) -> Renderer:
 
     pipeline = load_pipeline(model, device=device)
     pipeline.set_progress_bar_config(disable=True)
+    if settings.lora:
+        from diffusion.lora import load_loras
+
+        load_loras(pipeline, settings.loras())
     refiner = None
     if settings.refine is not None:
         from diffusion.refinement import load_refiner

@@ -34,6 +34,9 @@ def weights(model: str, checking: CheckSettings, render: RenderSettings) -> dict
             places |= _detector_places(option, name, checking.looks)
     if render.refine is not None:
         places["refiner"] = in_cache(REFINER_REPOSITORY) if render.refiner is None else Path(render.refiner)
+    if render.lora is not None:
+        hashes = [content_hash(Path(file)) or "" for file, _ in render.loras()]
+        names["lora"] = hashlib.sha256("\n".join(hashes).encode()).hexdigest() if all(hashes) else None
     return names | {option: None if place is None else content_hash(place) for option, place in places.items()}
 
 

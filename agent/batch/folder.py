@@ -160,6 +160,7 @@ class BatchFolder:
     def _begin(self, settings: dict[str, Any], weights: dict[str, str | None], *, anew: bool) -> None:
         """Goes on with what the record says, or begins with these settings where there is none, or ``anew``."""
         file = self.path / BATCH_FILE
+        settings = json.loads(json.dumps(settings))
         if file.exists():
             self._read_record(file)
         if anew or not file.exists():

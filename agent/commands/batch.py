@@ -69,6 +69,7 @@ def batch(
     scheduler: options.Scheduler = None,
     refine: options.Refine = None,
     refiner: options.Refiner = None,
+    lora: options.Lora = None,
     device: options.Device = "auto",
     anyway: options.Anyway = False,
     engine: Annotated[
@@ -120,7 +121,9 @@ def batch(
 
     native = native_size(model)
     checking = CheckSettings(check_with, score_with, looks)
-    render = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner)
+    render = RenderSettings(
+        steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner, tuple(lora or ()) or None
+    )
     settings = BatchSettings(model, (width or native[0], height or native[1]), rounds, render, anyway)
     if engine != "null":
         ensure_there(checking)

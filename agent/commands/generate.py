@@ -53,6 +53,7 @@ def generate(
     scheduler: options.Scheduler = None,
     refine: options.Refine = None,
     refiner: options.Refiner = None,
+    lora: options.Lora = None,
     device: options.Device = "auto",
     anyway: options.Anyway = False,
     overwrite: options.Overwrite = False,
@@ -80,7 +81,9 @@ def generate(
     size = (width or native[0], height or native[1])
     chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)
     say(line)
-    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner)
+    settings = RenderSettings(
+        steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner, tuple(lora or ()) or None
+    )
     record = {
         "command": "generate",
         "prompt": prompt,

@@ -46,6 +46,9 @@ def iterate(
     instance_mask: options.InstanceMask = None,
     device: options.Device = "auto",
     scheduler: options.Scheduler = None,
+    refine: options.Refine = None,
+    refiner: options.Refiner = None,
+    lora: options.Lora = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     format: options.Format = None,
@@ -78,7 +81,9 @@ def iterate(
             note(f"picture {number}: the caption or background is another one, which concerns the whole picture")
     for line in dict.fromkeys(line for layout in layouts for line in surprises(layout, model)):
         note(line)
-    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler)
+    settings = RenderSettings(
+        steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner, tuple(lora or ()) or None
+    )
     record = {
         "command": "iterate",
         "prompt": layouts[0].caption,

@@ -121,6 +121,15 @@ Refiner = Annotated[
         "--refiner", metavar="PATH", help="A folder with an SDXL refiner; the hub's when not given.", show_default=False
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[:SCALE]",
+        help="LoRA weights for SD 1.x as safetensors, and how strongly they work, 1 when not given; may be repeated.",
+        show_default=False,
+    ),
+]
 CHECKING = "Who checks the picture"
 CheckWith = Annotated[
     str,

@@ -29,6 +29,7 @@ def render(
     scheduler: options.Scheduler = None,
     refine: options.Refine = None,
     refiner: options.Refiner = None,
+    lora: options.Lora = None,
     device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     show: options.Show = True,
@@ -51,7 +52,9 @@ def render(
     layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
     for line in surprises(layout, model):
         note(line)
-    settings = RenderSettings(steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner)
+    settings = RenderSettings(
+        steps, guidance, alpha, mis, merge, instance_mask, device, scheduler, refine, refiner, tuple(lora or ()) or None
+    )
     record = {
         "command": "render",
         "prompt": layout.caption,

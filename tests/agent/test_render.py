@@ -1,4 +1,4 @@
-"""The renderer as the commands use it: samplers by name, and SDXL's refiner where it is asked for."""
+"""The renderer as the commands use it: samplers by name, LoRA weights, and SDXL's refiner where it is asked for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLImg2ImgPipeline, UNet2DConditionModel
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from agent.exits import Stop
 from agent.render import RenderSettings, load_renderer
+from diffusion.pipeline import InstanceDiffusionPipeline
 from diffusion.places import ModelUnavailable
 from diffusion.tiny.text import MAX_TOKENS, build_tokenizer
 from tests.diffusion.small import WORDS, plan, small_pipeline, thing
@@ -106,6 +109,35 @@ def test_a_folder_that_is_no_refiner(model, tmp_path):
         RenderSettings(refiner=model)
 
 
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("lora")
+    unet = small_pipeline().unet
+    unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    InstanceDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(unet))
+    return str(folder / "pytorch_lora_weights.safetensors")
+
+
+def test_lora_weights_work_as_strongly_as_asked(model, lora):
+    plain, weak, strong = (draw(model, lora=given) for given in (None, (f"{lora}:0.3",), (lora,)))
+    assert len({plain[0], weak[0], strong[0]}) == 3
+    assert draw(model, lora=(f"{lora}:0",)) == plain
+    assert draw(model, lora=(f"{lora}:0.6", f"{lora}:0.4")) == strong
+
+
+@pytest.mark.parametrize(
+    ("text", "read"), [("a.safetensors", ("a.safetensors", 1.0)), ("C:\\a", ("C:\\a", 1.0)), ("x:y:-2", ("x:y", -2.0))]
+)
+def test_a_colon_belongs_to_the_file_unless_a_number_follows(text: str, read: tuple[str, float]):
+    assert RenderSettings(lora=(text,)).loras() == [read]
+
+
+@pytest.mark.parametrize("text", ["a:nan", "a:inf", ":1"])
+def test_a_scale_that_is_none(text: str):
+    with pytest.raises(Stop, match=f"--lora {text}: expected a file"):
+        RenderSettings(lora=(text,))
+
+
 def test_pasting_needs_instances_that_were_drawn_alone():
     with pytest.raises(Stop, match="--merge depth with --mis 0"):
         RenderSettings(merge="depth", mis=0.0)
@@ -123,7 +155,7 @@ def test_a_sampler_by_name_takes_its_own_number_of_steps(model):
     assert steps()[:2] == (4, "DDIMScheduler")
 
 
-def test_from_the_command_line(model, refiner, tmp_path):
+def test_from_the_command_line(model, refiner, lora, tmp_path):
     from typer.testing import CliRunner
 
     from agent.cli import app
@@ -131,12 +163,14 @@ def test_from_the_command_line(model, refiner, tmp_path):
     (tmp_path / "plan.json").write_text(LAYOUT.to_json())
     command = ["render", str(tmp_path / "plan.json"), "-o", str(tmp_path / "run"), "--model", model, "--json"]
     options = ["--scheduler", "dpm++", "--steps", "2", "--refine", "0.4", "--refiner", str(refiner), "--device", "cpu"]
+    options += ["--lora", f"{lora}:0.5", "--lora", lora]
     result = CliRunner().invoke(app, [*command, *options])
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert {key: record["renderer"][key] for key in ("scheduler", "steps", "refine", "refiner")} == {
+    assert {key: record["renderer"][key] for key in ("scheduler", "steps", "refine", "refiner", "lora")} == {
         "scheduler": "dpm++",
         "steps": 2,
         "refine": 0.4,
         "refiner": str(refiner),
+        "lora": [f"{lora}:0.5", lora],
     }

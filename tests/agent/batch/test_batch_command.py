@@ -42,12 +42,12 @@ def test_every_item_has_its_line_and_its_files_inside_the_folder(scenes, tmp_pat
 
 
 def test_failed_items_stay_failed_until_they_are_to_be_tried_again(scenes, tmp_path):
-    folder = tmp_path / "out"
-    batch(scenes, folder, *NULL)
-    again = batch(scenes, folder, *NULL)
+    folder, options = tmp_path / "out", (*NULL, "--lora", "one.safetensors:0.5", "--lora", "two.safetensors")
+    batch(scenes, folder, *options)
+    again = batch(scenes, folder, *options)
     assert again.returncode == 4 and "4 of 4 items are finished" in again.stderr
     kept = {key: entry.finished for key, entry in checked(folder).items() if entry.state == "done"}
-    retried = batch(scenes, folder, *NULL, "--retry-failed")
+    retried = batch(scenes, folder, *options, "--retry-failed")
     assert retried.returncode == 4 and "trying 2 failed items again" in retried.stderr
     entries = checked(folder)
     assert len(entries) == 4 and {key: entries[key].finished for key in kept} == kept
