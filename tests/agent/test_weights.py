@@ -51,3 +51,17 @@ def test_every_option_that_names_weights_has_its_own():
     found = weights("tiny", CheckSettings("tiny", "tiny-referee"), RenderSettings())
     assert list(found) == ["model", "check_with", "score_with"] and len(set(found.values())) == 3
     assert found["model"] == content_hash(TINY_FOLDER)
+
+
+def test_another_lora_file_is_noticed(tmp_path):
+    def of(*files: str) -> str | None:
+        return weights("tiny", CheckSettings(), RenderSettings(lora=files))["lora"]
+
+    one, two = (tmp_path / name for name in ("one.safetensors", "two.safetensors"))
+    one.write_bytes(b"1")
+    assert of(str(one), str(two)) is None
+    two.write_bytes(b"2")
+    before = of(f"{one}:0.5", str(two))
+    assert before is not None and of(str(one), str(two)) == before
+    two.write_bytes(b"3")
+    assert of(str(one), str(two)) not in (None, before)
