@@ -254,9 +254,12 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
             x, keys = torch.cat((x, x[-1:].expand(missing, -1, -1, -1))), keys + keys[-1:] * missing
         estimates = []
         for rows in passes.split(len(keys)):
-            context, instances = passes[tuple(keys[rows])]
-            sample = x[rows].to(self.unet.dtype)
-            estimates.append(self.unet(sample, timestep, context, instances.at_scale(scale)).sample.float())
+            context, tokens = passes[tuple(keys[rows])]
+            instances = tokens.at_scale(scale)
+            self.unet.read_instances(instances)
+            estimate = self.unet(x[rows].to(self.unet.dtype), timestep, context, instances).sample
+            # a copy: a compiled network that runs as a CUDA graph writes its next estimate over this one
+            estimates.append(estimate.to(torch.float32, copy=True))
         return torch.cat(estimates)[:wanted]
 
     def _latent_size(self, plans: Sequence[Layout]) -> tuple[int, int]:

@@ -68,7 +68,9 @@ def scale_low_frequencies(r: torch.Tensor, s: torch.Tensor | float) -> torch.Ten
 
 def _low_waves(height: int, width: int, device: torch.device) -> torch.Tensor:
     """(waves, H * W): cosine and sine of each frequency pair in {-1, 0} x {-1, 0}; a side of length 1 has only 0."""
-    y = torch.arange(height, device=device, dtype=torch.float32)[:, None] * (2 * math.pi / height)
-    x = torch.arange(width, device=device, dtype=torch.float32)[None, :] * (2 * math.pi / width)
-    phases = [ky * y + kx * x for ky in range(min(2, height)) for kx in range(min(2, width))]
-    return torch.stack([wave.flatten() for phase in phases for wave in (phase.cos(), phase.sin())])
+    y = torch.arange(height, device=device, dtype=torch.float32) * (2 * math.pi / height)
+    x = torch.arange(width, device=device, dtype=torch.float32) * (2 * math.pi / width)
+    # few operations on all four at once: a GPU would spend more time on starting many than on working
+    vertical = torch.arange(min(2, height), device=device)[:, None, None, None] * y[:, None]
+    phases = vertical + torch.arange(min(2, width), device=device)[:, None, None] * x
+    return torch.stack((phases.cos(), phases.sin()), dim=2).flatten(0, 2).flatten(1)

@@ -5,6 +5,7 @@ The miniature and SD 1.5 differ in configuration only. The state dict's keys and
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -91,9 +92,9 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
         known = {key: value for key, value in config_dict.items() if key in own or key not in stock}
         return super().extract_init_dict(known, **kwargs)
 
-    @property
+    @functools.cached_property
     def fusers(self) -> list[GatedInstanceAttention]:
-        """By their index."""
+        """By their index. Found once: a walk through all modules costs a millisecond of every pass."""
         return [module for module in self.modules() if isinstance(module, GatedInstanceAttention)]
 
     @property
@@ -125,6 +126,12 @@ class InstanceDiffusionUNet(UNet2DConditionModel):
             cells = masked_cells(grounding, *size, axes=mask_axes)
         slots = self.position_net.max_instances
         return InstanceTokens(tokens, slots, grounding.used_slots(), cells, self.config.mask_levels)
+
+    @apply_forward_hook
+    def read_instances(self, instances: InstanceTokens) -> None:
+        """Has the instances' keys and values computed, which the forward passes then find: a compiled network would
+        trace the reading too, and depends on what it finds."""
+        instances.for_fusers(self, self.fusers)
 
     def forward(  # type: ignore[override]
         self,
