@@ -108,6 +108,11 @@ class KeptRun:
     is_batch: bool
     unfinished: int = 0
 
+    @property
+    def expected(self) -> int:
+        """How many items the run has, finished or not."""
+        return len(self.items) + self.unfinished
+
     def drawn(self, *, partial: bool) -> list[KeptItem]:
         """The items that have a picture; Stop when some have none, unless ``partial`` says that this will do."""
         missing = [item for item in self.items if not item.drawn]
@@ -116,7 +121,7 @@ class KeptRun:
             told = ", ".join(f"{count} {state}" for state, count in states.items())
             first = f", the first is {missing[0].id!r}" if missing else ""
             raise Stop(
-                f"{self.folder}: {len(missing) + self.unfinished} of {len(self.items) + self.unfinished} items have no "
+                f"{self.folder}: {len(missing) + self.unfinished} of {self.expected} items have no "
                 f"picture ({told}){first}: finish the run, or go on with the others by --partial"
             )
         if len(missing) == len(self.items):

@@ -60,8 +60,8 @@ def from_run(folder: Path, *, partial: bool, detector: Detector | None = None) -
     run = read_run(folder)
     items = run.drawn(partial=partial)
     layouts, images = [item.layout() for item in items], {item.id: item.image_file() for item in items}
-    every = len(run.items) + run.unfinished
-    notes = [f"{every - len(items)} of {every} items have no picture and are not scored"] if every > len(items) else []
+    missing = run.expected - len(items)
+    notes = [f"{missing} of {run.expected} items have no picture and are not scored"] if missing else []
     if detector is not None:
         pictures = _look(list(images), layouts, list(images.values()), detector)
     else:

@@ -78,13 +78,13 @@ def export(
                 "folder": str(output),
                 "form": to,
                 "exported": len(selection.samples),
-                "of": len(kept.items),
+                "of": kept.expected,
                 "labels": sum(len(sample.labels) for sample in selection.samples),
                 "left_out": selection.left_out,
             }
         )
     else:
-        emit(f"{len(selection.samples)} of {len(kept.items)} items as {to} in {output}")
+        emit(f"{len(selection.samples)} of {kept.expected} items as {to} in {output}")
 
 
 def _refuse_what_is_there(output: Path, overwrite: bool) -> None:

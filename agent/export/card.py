@@ -33,7 +33,7 @@ def card(run: KeptRun, selection: Selection, form: str, boxes: str, labels: Labe
         MARK,
         "# Pictures drawn from plans, with labels",
         "",
-        f"{len(samples)} of the {len(run.items)} items of a run, as `{form}`: "
+        f"{len(samples)} of the {run.expected} items of a run, as `{form}`: "
         + ", ".join(f"{count} {split}" for split, count in counts.items())
         + f". Chosen: {threshold}, planned things that were not found counted as 0.",
         "",

@@ -93,7 +93,7 @@ def select(run: KeptRun, labels: LabelSource, min_iou: float | None, val: float)
     ``val``: the share that goes to the validation split, by the item's id alone. Stop when nothing is left.
     """
     names, samples = KindNames(), []
-    left_out: dict[str, int] = {}
+    left_out: dict[str, int] = {"not finished yet": run.unfinished} if run.unfinished else {}
     for item in run.items:
         reason = _reason(item, min_iou)
         if reason is not None:
@@ -105,7 +105,7 @@ def select(run: KeptRun, labels: LabelSource, min_iou: float | None, val: float)
         samples.append(Sample(item, item.image_file(), layout, report, found, _split(item.id, val)))
     if not samples:
         told = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
-        raise Stop(f"{run.folder}: none of {len(run.items)} items is exported: {told}")
+        raise Stop(f"{run.folder}: none of {run.expected} items is exported: {told}")
     categories = sorted({label.category for sample in samples for label in sample.labels})
     return Selection(tuple(samples), tuple(categories), left_out)
 

@@ -179,6 +179,14 @@ def test_the_card_has_the_settings_the_scores_and_their_distribution(run, tmp_pa
     assert "`[left, top, width, height]` in pixels" in text
 
 
+def test_what_a_batch_has_not_finished_yet_is_said(tmp_path):
+    folder = keep_batch(tmp_path / "run", PLANS)
+    (folder / "batch.json").write_text(json.dumps({"items": 5}))
+    told = exported(folder, tmp_path / "set", "webdataset")
+    assert (told["exported"], told["of"], told["left_out"]) == (3, 5, {"not finished yet": 2})
+    assert "3 of the 5 items" in (tmp_path / "set/README.md").read_text()
+
+
 def test_the_same_item_stays_in_its_split(run, tmp_path):
     exported(run, tmp_path / "a", "imagefolder", "--val", 0.5)
     exported(run, tmp_path / "b", "imagefolder", "--val", 0.5, "--all")
