@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from agent.batch.engine import Engine
@@ -87,10 +88,12 @@ class Scene:
         self.name, self.usage = planner.name, Usage()
         self._item, self._place, self._files, self._engine, self._turns = item, place, files, engine, turns
         self._settings = settings
+        self._notes: list[str] = list(item.notes)
+        # It must not hold the scene, whose pictures would then stay until the garbage collector finds the cycle.
         self._planner: Planner = (
             ReadyPlan(item.layout)
             if item.layout is not None
-            else CriticisedPlanner(_Counted(planner, self.usage), self._criticised)
+            else CriticisedPlanner(_Counted(planner, self.usage), partial(_note_findings, self._notes))
         )
         own = item.options.given()
         self._rounds = own.pop("rounds", settings.rounds)
@@ -102,7 +105,6 @@ class Scene:
         self._recalled: DrawnRound | None = None
         self._drawn: Drawn | None = None
         self._history: list[DrawnRound] = []
-        self._notes: list[str] = list(item.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -202,9 +204,6 @@ class Scene:
             self.phase = "save"
             self._files.keep(drawn)
 
-    def _criticised(self, revision: Revision) -> None:
-        self._notes += [f"{finding.code}: {finding.message}" for finding in revision.remaining]
-
     def _refuse_what_the_model_cannot_draw(self, layout: Layout) -> None:
         if self._settings.model != "tiny":
             return
@@ -217,3 +216,7 @@ class Scene:
                 ExitCode.UNAVAILABLE,
             )
         self._notes += gaps.notes()
+
+
+def _note_findings(notes: list[str], revision: Revision) -> None:
+    notes += [f"{finding.code}: {finding.message}" for finding in revision.remaining]

@@ -2,6 +2,9 @@
 
 ``objects`` holds a list for each property of the things, all in the same order; ``bbox`` is [left, top, width, height]
 in pixels. The folder loads with ``datasets.load_dataset("imagefolder", data_dir=...)``.
+
+No list holds a null, for which an empty text, an empty box or 0 stands: pyarrow, which reads the lines, puts nulls of
+nested lists in other places, and fails where all are null.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from agent.export.samples import Sample, Selection, pixels, splits
 
 BOXES = (
     "`objects.bbox` is `[left, top, width, height]` in pixels; `objects.planned_bbox` and `objects.detected_bbox` are "
-    "written the same way; `objects.segmentation` is COCO's, as JSON text"
+    "written the same way; `objects.segmentation` is COCO's, as JSON text; an empty text or box, or 0, is none"
 )
 FOLDERS = {"train": "train", "val": "validation"}
 
@@ -40,13 +43,13 @@ def _objects(sample: Sample, numbers: dict[str, int]) -> dict[str, list[Any]]:
         "bbox": [list(pixels(label.box, layout)) for label in labels],
         "category": [label.category for label in labels],
         "category_id": [numbers[label.category] for label in labels],
-        "instance": [label.instance for label in labels],
-        "caption": [label.caption for label in labels],
-        "planned_bbox": [list(pixels(label.planned, layout)) if label.planned else None for label in labels],
-        "detected_bbox": [list(pixels(label.detected, layout)) if label.detected else None for label in labels],
-        "iou": [label.iou for label in labels],
-        "score": [label.score for label in labels],
-        "colour": [label.colour for label in labels],
-        "texture": [label.texture for label in labels],
-        "segmentation": [json.dumps(segmentation(label.mask, layout)) if label.mask else None for label in labels],
+        "instance": [label.instance or "" for label in labels],
+        "caption": [label.caption or "" for label in labels],
+        "planned_bbox": [list(pixels(label.planned, layout)) if label.planned else [] for label in labels],
+        "detected_bbox": [list(pixels(label.detected, layout)) if label.detected else [] for label in labels],
+        "iou": [label.iou or 0.0 for label in labels],
+        "score": [label.score or 0.0 for label in labels],
+        "colour": [label.colour or "" for label in labels],
+        "texture": [label.texture or "" for label in labels],
+        "segmentation": [json.dumps(segmentation(label.mask, layout)) if label.mask else "" for label in labels],
     }

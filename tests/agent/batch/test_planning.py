@@ -30,14 +30,17 @@ def llm(server: FakeOpenAI, tmp_path) -> dict[str, str]:
 
 
 def test_plans_are_asked_for_together_and_never_too_many(scenes, tmp_path):
-    lock, asked, most = threading.Lock(), 0, 0
+    lock, asked, most, four = threading.Lock(), 0, 0, threading.Event()
 
     def slowly(handler, request):
         nonlocal asked, most
         with lock:
             asked += 1
             most = max(most, asked)
-        time.sleep(0.5)
+            if most == 4:
+                four.set()
+        four.wait(60)
+        time.sleep(0.3)
         with lock:
             asked -= 1
         says(GOOD, tokens=(100, 20))(handler, request)
@@ -96,7 +99,7 @@ def test_an_interruption_ends_it_at_once_and_the_rest_can_be_done_later(scenes, 
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
-            while not (folder / "manifest.jsonl").exists():
+            while not (folder / "manifest.jsonl").exists() and process.poll() is None:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             messages = process.stderr.read()

@@ -61,7 +61,7 @@ def test_a_line_that_a_kill_cut_off_is_done_again(scenes, undisturbed, tmp_path)
 def test_two_processes_share_the_work_of_one_folder(scenes, undisturbed, tmp_path):
     folder = tmp_path / "batch"
     both = [start(scenes, folder, "--engine", "null", "--anyway") for _ in range(2)]
-    messages = [process.communicate(timeout=120)[1] for process in both]
+    messages = [process.communicate(timeout=600)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], messages
     assert hashes(folder) == undisturbed
 
@@ -69,10 +69,10 @@ def test_two_processes_share_the_work_of_one_folder(scenes, undisturbed, tmp_pat
 def test_what_a_killed_process_was_doing_is_taken_over_by_the_other(scenes, undisturbed, tmp_path):
     folder = tmp_path / "batch"
     doomed, heir = (start(scenes, folder, "--engine", "null", "--anyway") for _ in range(2))
-    while not (folder / "manifest.jsonl").exists():
+    while not (folder / "manifest.jsonl").exists() and heir.poll() is None:
         time.sleep(0.01)
     kill(doomed)
-    _, messages = heir.communicate(timeout=120)
+    _, messages = heir.communicate(timeout=600)
     assert heir.returncode == 0, messages
     assert hashes(folder) == undisturbed
 

@@ -150,6 +150,22 @@ def test_imagefolder_is_read_by_datasets(run, tmp_path, monkeypatch):
     assert objects[0]["category"][0] == first.label and objects[0]["caption"][0] == first.caption
 
 
+def test_imagefolder_keeps_what_is_missing_in_its_place(tmp_path, monkeypatch):
+    """The one picture of the second split has no mask at all, and a thing that was not found before one that was."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    plans = [PLANS[0], scene(("a red ball", LEFT), ("a blue cube", RIGHT)), *PLANS[1:]]
+    folder = keep_batch(tmp_path / "run", plans, lambda layout, seed: without(layout, "i1") if seed == 1 else layout)
+    exported(folder, tmp_path / "set", "imagefolder", "--all", "--labels", "planned", "--val", 0.38)
+    data = datasets.load_dataset("imagefolder", data_dir=str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
+    (row,) = data["validation"]
+    missing, found = row["objects"]["detected_bbox"]
+    assert row["id"] == "item-1" and (missing, len(found)) == ([], 4)
+    assert row["objects"]["iou"][0] == 0.0 < row["objects"]["iou"][1] and row["objects"]["segmentation"] == ["", ""]
+    assert all(all(row["objects"]["segmentation"]) for row in data["train"])
+
+
 def test_webdataset_is_read_by_webdataset(run, tmp_path):
     import webdataset
 
