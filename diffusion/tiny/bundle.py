@@ -16,7 +16,7 @@ from diffusion.unet import InstanceDiffusionUNet
 
 DEFAULTS = {
     "num_inference_steps": 20,
-    "guidance_scale": 6.0,
+    "guidance_scale": 3.0,
     "alpha": 0.9,
     "mis": 0.36,
     "instance_mask": True,
