@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from diffusion.layout import parse_layout
 
+DATA = Path(__file__).parents[1] / "data"
 BARE = {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI_", "SCENEWRIGHT_"))}
 BALL = {
     "id": "ball-1",
@@ -114,12 +116,20 @@ def test_the_distances_are_those_of_the_pictures(runs, way):
 
 
 def test_what_is_held_stays_and_what_is_edited_changes(runs):
-    """Measured when written: outside 0.011 and 0.016 when held, 0.027 and 0.022 when free; inside 0.33 and more."""
-    held, free = (run["pictures"][1:] for run in (runs["hold"], runs["free"]))
-    for picture in held:
+    for picture in runs["hold"]["pictures"][1:]:
         assert picture["inside"] > 0.15
         assert picture["outside"] < 0.1 * picture["inside"]
-    assert sum(p["outside"] for p in held) < 0.8 * sum(p["outside"] for p in free)
+
+
+def test_holding_keeps_more_than_the_same_noise_does(folder):
+    """Over the worked example's four edits: 0.026 in all when held, 0.062 when free."""
+    plans = sorted((DATA / "iterations").glob("r*.json"))
+    outside = {}
+    for way in ("hold", "free"):
+        result = iterate(folder, *plans, "-o", f"example-{way}", f"--{way}", "--seed", 1, "--json")
+        assert result.returncode == 0, result.stderr
+        outside[way] = sum(picture["outside"] for picture in json.loads(result.stdout)["pictures"][1:])
+    assert outside["hold"] < 0.7 * outside["free"]
 
 
 def test_the_first_picture_depends_on_no_later_plan(runs):
