@@ -35,7 +35,7 @@ class Plan:
     cached: bool = False
     """True when the plan is one that the LLM gave earlier."""
     new_seed: bool = False
-    """True when a replan asks for another initial noise, because moving boxes has not helped."""
+    """True when a replan asks for another initial noise."""
 
 
 class Planner(Protocol):

@@ -69,7 +69,7 @@ def test_what_is_accepted_stays_and_what_is_missing_grows() -> None:
     )
     assert after.layout.instance("ball-1") == ball
     assert box_of(after.layout, "cube-1").area > box_of(before, "cube-1").area
-    assert not after.new_seed
+    assert after.new_seed
     assert any(note.startswith("cube-1: missing") for note in after.notes)
 
 
@@ -136,10 +136,9 @@ def test_a_wrong_colour_is_asked_for_again_and_the_box_stays() -> None:
     assert broken_promises(before, result, after.layout) == []
     again = PLANNER.replan("a red ball and a blue cube", after.layout, result, round_number=3, seed=0)
     assert again.layout.instance("cube-1").caption == "a blue cube, blue"
-    assert again.new_seed
 
 
-def test_later_rounds_and_hopeless_cases_ask_for_new_noise() -> None:
+def test_what_no_box_can_correct_is_drawn_again_from_new_noise() -> None:
     before = planned()
     verdicts = [verdict(instance) for instance in before]
     ghost = Detection(box=Box(x0=0.1, y0=0.1, x1=0.2, y1=0.2), label="star", score=0.8)
@@ -147,9 +146,6 @@ def test_later_rounds_and_hopeless_cases_ask_for_new_noise() -> None:
     assert only_unplanned.new_seed
     assert only_unplanned.layout == before
     assert any("star" in note and "0.80" in note for note in only_unplanned.notes)
-    verdicts[0] = missing(before.instances[0])
-    assert not PLANNER.replan(PROMPT, before, report(*verdicts), round_number=2, seed=0).new_seed
-    assert PLANNER.replan(PROMPT, before, report(*verdicts), round_number=3, seed=0).new_seed
 
 
 def test_what_is_in_its_place_but_taken_for_something_else_stays_there() -> None:
@@ -164,11 +160,6 @@ def test_what_is_in_its_place_but_taken_for_something_else_stays_there() -> None
         seed=0,
     )
     assert overlap(box_of(after.layout, "cube-1"), box_of(before, "cube-1")) > 0.9 * box_of(before, "cube-1").area
-    assert not after.new_seed
-    alone = planned("a blue cube")
-    apple = Detection(box=inner(box_of(alone, "cube-1"), 0.9), label="apple", score=0.6)
-    hopeless = report(missing(alone.instances[0]), unplanned=(apple,))
-    assert PLANNER.replan("a blue cube", alone, hopeless, round_number=2, seed=0).new_seed
 
 
 @pytest.mark.parametrize(
