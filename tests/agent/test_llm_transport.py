@@ -184,6 +184,8 @@ def test_ctrl_c_ends_the_wait_for_a_server_at_once() -> None:
             env=environment,
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # a shell that runs the tests in the background has them ignore the signal
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         while not server.requests:
             assert process.poll() is None, process.communicate()
