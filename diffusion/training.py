@@ -13,8 +13,7 @@ import torch
 import torch.distributed as dist
 from diffusers import DDPMScheduler
 from torch import nn
-from torch.nn.functional import mse_loss, scaled_dot_product_attention
-from torch.overrides import TorchFunctionMode
+from torch.nn.functional import mse_loss
 
 
 def diffusion_loss(
@@ -126,15 +125,3 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat /= dist.get_world_size()
     for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter)
-
-
-class Float32Attention(TorchFunctionMode):
-    """Attention in float32 under autocast: on CPUs the bfloat16 backward is three times slower."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is not scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        query, key, value, *rest = args
-        with torch.autocast(query.device.type, enabled=False):
-            return func(query.float(), key.float(), value.float(), *rest, **kwargs).to(query.dtype)

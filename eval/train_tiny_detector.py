@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
+from diffusion.precision import mixed_precision
 from diffusion.tiny.world import Scene, sample_scene
 from eval.tiny_detector import SIDE, STRIDE, DetectorConfig, Maps, TinyDetector, TinyDetectorNet, to_pixels
 
@@ -182,7 +183,7 @@ def train(options: argparse.Namespace, device: torch.device) -> None:
         warmth = min(1.0, (step - first + 1) / 100)
         for group in optimizer.param_groups:
             group["lr"] = peak_lr * warmth * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             maps = net(_noisy(pixels))
         parts = loss(maps, wanted)
         optimizer.zero_grad(set_to_none=True)
@@ -272,7 +273,7 @@ def reconstruction(directory: Path, device: torch.device, latent_noise: float) -
     vae: Any = AutoencoderDC.from_pretrained(directory).to(device).eval().requires_grad_(False)
 
     def reconstruct(pixels: Tensor) -> Tensor:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), mixed_precision(device):
             latents = vae.encode(pixels).latent
             spread = latents.std() * latent_noise * torch.rand(len(latents), 1, 1, 1, device=device)
             pictures = vae.decode(latents + spread * torch.randn_like(latents)).sample

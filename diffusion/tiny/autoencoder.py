@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
+from diffusion.precision import mixed_precision
 from diffusion.tiny.pictures import FIRST_TRAINING_SEED, draw_pictures
 from diffusion.training import Ema, average_gradients, join_processes, learning_rate, load_checkpoint, save_checkpoint
 
@@ -97,7 +98,7 @@ def autoencoder_loss(
     model: AutoencoderDC, pictures: torch.Tensor, generator: torch.Generator, *, frozen_encoder: bool, half: bool
 ) -> torch.Tensor:
     """The loss of pictures (B, 3, H, W); ``half`` adds the term at half the resolution for half of the batch."""
-    with torch.autocast(pictures.device.type, torch.bfloat16):
+    with mixed_precision(pictures.device):
         with torch.set_grad_enabled(not frozen_encoder):
             latents = model.encode(pictures).latent.float()
         noisy = latents + LATENT_NOISE * torch.randn(latents.shape, generator=generator).to(latents.device)
@@ -108,7 +109,7 @@ def autoencoder_loss(
         loss = loss + MOMENTS * (mean.square() + (deviation - 1).square()).mean()
         if half:
             some = (len(pictures) + 1) // 2
-            with torch.autocast(pictures.device.type, torch.bfloat16):
+            with mixed_precision(pictures.device):
                 decoded = model.decode(avg_pool2d(noisy[:some], 2)).sample.float()
             loss = loss + HALF_RESOLUTION * picture_loss(decoded, avg_pool2d(pictures[:some], 2))
     return loss

@@ -1,13 +1,12 @@
 """Trains the miniature's UNet and text tower on encoded scenes: ``python -m diffusion.tiny.train_unet --help``.
 
 Resumable: started again with the same folder it goes on from the last checkpoint. Several processes share the work when
-started with ``torchrun``; on a GPU it runs in bfloat16 and compiled.
+started with ``torchrun``; on a GPU it runs compiled, and in bfloat16 wherever ``diffusion.precision`` finds that fast.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 from diffusion.gated_attention import box_cells
 from diffusion.layout import Layout
+from diffusion.precision import MuonPrecision, mixed_precision, training_type
 from diffusion.tiny.dataset import Batch, TinyDataset, with_text
 from diffusion.tiny.model import build_scheduler, build_unet
 from diffusion.tiny.pictures import read_scenes
@@ -27,7 +27,6 @@ from diffusion.tiny.samples import write_samples
 from diffusion.tiny.text import build_text_encoder, build_tokenizer
 from diffusion.training import (
     Ema,
-    Float32Attention,
     average_gradients,
     diffusion_loss,
     join_processes,
@@ -101,13 +100,14 @@ def train(options: argparse.Namespace) -> None:
             group["lr"] = learning_rate(step, options.steps, options.lr, WARMUP)
         batch = data.batch(step, options.batch // world, seed=options.seed, rank=rank).to(device)
         generator = torch.Generator().manual_seed((options.seed << 40) + (step << 8) + rank)
-        with torch.autocast(device.type, torch.bfloat16), _attention_for(device):
+        with mixed_precision(device):
             loss = compute(modules, batch, scheduler, generator, 0.0 if options.part == "base" else 1.0)
         loss.backward()
         average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, CLIP)
         for optimizer in optimizers:
-            optimizer.step()
+            with MuonPrecision(training_type(device)):
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         ema.update(modules)
         losses.append(loss.item())
@@ -168,10 +168,6 @@ def _keep_tokenizer(folder: Path, start: Path | None, layouts: Sequence[Layout])
     else:
         texts = (text for layout in layouts for text in (layout.caption, *(i.caption for i in layout)))
         build_tokenizer(texts).save_pretrained(folder)
-
-
-def _attention_for(device: torch.device) -> contextlib.AbstractContextManager:
-    return Float32Attention() if device.type == "cpu" else contextlib.nullcontext()
 
 
 if __name__ == "__main__":

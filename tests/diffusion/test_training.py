@@ -10,11 +10,9 @@ import torch.multiprocessing as mp
 from diffusers import DDPMScheduler
 from torch import distributed as dist
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from diffusion.training import (
     Ema,
-    Float32Attention,
     average_gradients,
     diffusion_loss,
     learning_rate,
@@ -139,13 +137,3 @@ def test_processes_average_their_gradients(tmp_path):
     """Also those of a part that only one of them used."""
     mp.spawn(share, (tmp_path,), nprocs=2)
     assert [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)] == [[1.5, 2.0]] * 2
-
-
-def test_attention_stays_in_float32_under_autocast():
-    query = torch.randn(1, 1, 4, 8)
-    exact = scaled_dot_product_attention(query, query, query)
-    with torch.autocast("cpu", torch.bfloat16):
-        rounded = scaled_dot_product_attention(query, query, query)
-        with Float32Attention():
-            kept = scaled_dot_product_attention(query, query, query)
-    assert torch.equal(kept, exact) and not torch.equal(rounded.float(), exact)
