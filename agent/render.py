@@ -83,12 +83,14 @@ def _file_and_scale(text: str) -> tuple[str, float]:
 class Renderer:
     """A loaded model with its settings."""
 
-    def __init__(self, model: str, pipeline: Any, settings: RenderSettings, refiner: Any = None) -> None:
+    def __init__(
+        self, model: str, pipeline: Any, settings: RenderSettings, refiner: Any = None, own_scheduler: Any = None
+    ) -> None:
         self.model = model
         self._pipeline = pipeline
-        self._scheduler = pipeline.scheduler
+        self._own_scheduler = self._scheduler = own_scheduler or pipeline.scheduler
         if settings.scheduler is not None:
-            self._scheduler = scheduler_named(settings.scheduler, pipeline.scheduler)
+            self._scheduler = scheduler_named(settings.scheduler, self._own_scheduler)
             settings = replace(settings, steps=settings.steps or SAMPLERS[settings.scheduler].steps)
         self._settings = settings
         self._refiner = refiner
@@ -152,13 +154,25 @@ class Renderer:
 
     def changed(self, **fields: Any) -> Renderer:
         """The same model with some of the settings replaced, by ``RenderSettings``' names."""
-        return Renderer(self.model, self._pipeline, replace(self._settings, **fields), self._refiner)
+        settings = replace(self._settings, **fields)
+        return Renderer(self.model, self._pipeline, settings, self._refiner, self._own_scheduler)
 
     def without_scaleu(self) -> AbstractContextManager[None]:
         """While it is entered, everything drawn with this model is drawn with ScaleU switched off."""
         from diffusion.scaleu import switched_off
 
         return switched_off(self._pipeline.unet)
+
+    def own_settings(self) -> dict[str, Any]:
+        """What the model draws with where nothing else is asked for, by ``RenderSettings``' names."""
+        defaults, scheduler = self._pipeline.config.defaults, type(self._own_scheduler).__name__
+        return {
+            "steps": defaults["num_inference_steps"],
+            "guidance": defaults["guidance_scale"],
+            "alpha": defaults["alpha"],
+            "mis": defaults["mis"],
+            "scheduler": next((name for name, sampler in SAMPLERS.items() if sampler.kind == scheduler), None),
+        }
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON: the model, the device and the settings that were asked for."""

@@ -53,7 +53,7 @@ def bench_tiny(draw: Draw, detectors: Sequence[TinyDetector], pictures: int, lar
     seen = look(scenes, drawn, first)
     real = look(scenes, [scene.image for scene in scenes], first)
     return {
-        **_denominators(scenes, first),
+        **denominators(scenes, first),
         "drawn": _plain(seen.estimates()),
         "real": _plain(real.estimates()),
         "shuffled": _plain(look(scenes[1:] + scenes[:1], drawn, first).estimates()),
@@ -84,7 +84,7 @@ def bench_formats(draw: Draw, detector: TinyDetector, pictures: int, largest: in
     }
     columns["real"] = look(scenes, [scene.image for scene in scenes], detector)
     return {
-        **_denominators(scenes, detector),
+        **denominators(scenes, detector),
         "formats": {name: _plain(seen.estimates(coco_resamples=0)) for name, seen in columns.items()},
     }
 
@@ -152,7 +152,8 @@ def _distances(scenes: Sequence[Scene], drawn: Sequence[Image.Image], detector: 
     }
 
 
-def _denominators(scenes: Sequence[Scene], detector: TinyDetector) -> dict[str, Any]:
+def denominators(scenes: Sequence[Scene], detector: TinyDetector) -> dict[str, Any]:
+    """What every table must say: over how many pictures and things, who looked, and how boxes are read."""
     return {
         "pictures": len(scenes),
         "things": sum(len(scene.things) for scene in scenes),

@@ -35,6 +35,11 @@ def main() -> None:
     parser.add_argument("--autoencoder-steps", type=int, default=4000)
     parser.add_argument("--decoder-steps", type=int, default=1000)
     parser.add_argument("--unet-steps", type=int, default=12_000)
+    parser.add_argument(
+        "--two-stages",
+        action="store_true",
+        help="half of the UNet's steps for a text-to-image base, the rest for the instances' part on the frozen base",
+    )
     parser.add_argument("--detector-steps", type=int, default=2300)
     parser.add_argument("--referee-steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=32, help="samples per step of the UNet; a large GPU takes 1024")
@@ -68,9 +73,20 @@ def stages(options: argparse.Namespace) -> dict[str, list[str]]:
         "--steps",
         str(options.decoder_steps),
     ]
-    training = ["--data", scenes, "--out", unet, "--steps", str(options.unet_steps), "--batch", str(options.batch)]
+    base, half = str(out / "base"), options.unet_steps // 2
     judging = ["eval.train_tiny_detector", "--vae", finished]
     other = ["--masks", "--seed", "1", "--first-seed", str(REFEREE_SEED)]
+
+    def training(folder: str, steps: int, *more: str) -> list[str]:
+        command = [*shared, "diffusion.tiny.train_unet", "--data", scenes, "--out", folder, "--steps", str(steps)]
+        return [*command, "--batch", str(options.batch), "--autoencoder", finished, *more]
+
+    network = {"unet": training(unet, options.unet_steps)}
+    if options.two_stages:
+        network = {
+            "base": training(base, half, "--part", "base"),
+            "unet": training(unet, options.unet_steps - half, "--part", "instances", "--initial", base),
+        }
     return {
         "autoencoder": [
             *(*shared, "diffusion.tiny.autoencoder", "--out", autoencoder),
@@ -81,7 +97,7 @@ def stages(options: argparse.Namespace) -> dict[str, list[str]]:
             "diffusion.tiny.pictures",
             *("--autoencoder", frozen, "--out", scenes, "--scenes", str(options.scenes)),
         ],
-        "unet": [*shared, "diffusion.tiny.train_unet", *training, "--autoencoder", finished],
+        **network,
         "bundle": [
             "diffusion.tiny.bundle",
             *("--autoencoder", finished, "--trained", unet, "--out", str(options.weights)),

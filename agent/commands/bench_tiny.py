@@ -82,7 +82,8 @@ def tiny(
     with Progress(console=messages()) as progress:
         artist = _Artist(model, settings, progress)
         if ablations:
-            result, show = tiny_ablations.ablations(artist.draw, referee, *which), _show_ablations
+            result = tiny_ablations.ablations(artist.draw, referee, *which, own=artist.own(), on_row=progress.print)
+            show = _show_ablations
         elif formats:
             result, show = tiny_bench.bench_formats(artist.draw_plainly, referee, *which), _show_formats
         else:
@@ -102,6 +103,12 @@ class _Artist:
         self.renderer = load_renderer(model, settings)
         self.drawn: list[tuple[Layout, Image]] = []
         self._progress, self._task = progress, progress.add_task("pictures", total=None)
+
+    def own(self) -> dict[str, Any]:
+        """The settings that everything is drawn with unless ``draw`` changes them."""
+        asked = {name: value for name, value in self.renderer.describe().items() if value is not None}
+        own = self.renderer.own_settings()
+        return {name: asked.get(name, value) for name, value in own.items()}
 
     def draw_plainly(self, layouts: Sequence[Layout], seeds: Sequence[int]) -> list[Image]:
         return self.draw(layouts, seeds, {})

@@ -155,6 +155,16 @@ def test_a_sampler_by_name_takes_its_own_number_of_steps(model):
     assert steps()[:2] == (4, "DDIMScheduler")
 
 
+def test_other_settings_begin_from_the_models_own_sampler(model):
+    """Also after something was drawn with another one."""
+    renderer = load_renderer(model, RenderSettings(device="cpu", steps=2))
+    own, first = renderer.own_settings(), renderer.render(LAYOUT, 1)
+    assert (own["scheduler"], own["steps"]) == ("ddim", 4)
+    renderer.changed(scheduler="unipc").render(LAYOUT, 1)
+    again = renderer.changed(guidance=own["guidance"])
+    assert again.render(LAYOUT, 1).tobytes() == first.tobytes() and again.own_settings() == own
+
+
 def test_from_the_command_line(model, refiner, lora, tmp_path):
     from typer.testing import CliRunner
 

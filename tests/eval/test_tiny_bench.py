@@ -110,10 +110,13 @@ def test_an_ablation_is_held_against_the_first_row(referee):
         pictures = [s.image for s in fresh_scenes(4, 5, SEED) if s.seed in seeds]
         return [p.point(lambda _: 128) if settings.get("ruin") else p for p in pictures]
 
-    rows = ablations(
-        draw, referee, 4, largest=5, seed=SEED, settings=(("as it is", {}), ("same", {}), ("grey", {"ruin": True}))
-    )["rows"]
-    assert asked == [{}, {}, {"ruin": True}]
+    settings = (("as it is", {}), ("same", {"steps": 4}), ("grey", {"ruin": True}))
+    ready: list[str] = []
+    result = ablations(draw, referee, 4, largest=5, seed=SEED, own={"steps": 4}, settings=settings, on_row=ready.append)
+    rows = result["rows"]
+    assert asked == [{}, {"ruin": True}], "what comes to the same is drawn once"
+    assert ready == [row["name"] for row in rows] == ["as it is", "same", "grey"]
+    assert (result["pictures"], result["box_convention"]) == (4, "normalised xyxy")
     assert rows[1]["difference"]["mean_iou"]["value"] == 0
     assert rows[2]["difference"]["mean_iou"]["value"] == pytest.approx(-rows[0]["scores"]["mean_iou"]["value"])
 

@@ -32,6 +32,15 @@ def test_the_plan_names_every_stage_and_runs_none(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_two_stages_share_the_steps_of_one(tmp_path):
+    """The second trains the instances' part alone, on what the first one left."""
+    lines = everything(tmp_path, "--plan", "--two-stages", "--unet-steps", "7").stdout.splitlines()
+    base, unet = (shlex.split(line) for line in lines if "train_unet" in line)
+    said = [{name: words[words.index(name) + 1] for name in ("--steps", "--part", "--out")} for words in (base, unet)]
+    assert [(each["--steps"], each["--part"]) for each in said] == [("3", "base"), ("4", "instances")]
+    assert unet[unet.index("--initial") + 1] == said[0]["--out"] != said[1]["--out"]
+
+
 def test_torchrun_hands_every_option_on_to_the_stages_that_several_processes_share(tmp_path):
     """It takes the beginning of one of its own options for that option, wherever it stands."""
     lines = everything(tmp_path, "--plan", "--processes", "2").stdout.splitlines()
