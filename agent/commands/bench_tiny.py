@@ -45,7 +45,7 @@ GALLERY_COLUMNS = 8
 
 
 def tiny(
-    pictures: Annotated[int, typer.Option(min=2, help="How many fresh scenes to draw.")] = 100,
+    pictures: Annotated[int, typer.Option(min=4, help="How many fresh scenes to draw.")] = 100,
     largest: Annotated[int, typer.Option(min=1, max=8, help="Scenes with at most so many things.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the first scene; those below 9,000,000 were trained on.")] = (
         9_000_000

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from agent.cli import app
 from eval import tiny_ablations
 
-FEW = ["bench", "tiny", "--pictures", "2", "--largest", "1", "--steps", "1"]
+FEW = ["bench", "tiny", "--pictures", "4", "--largest", "1", "--steps", "1"]
 
 
 @pytest.mark.parametrize("of", [[], ["--formats"], ["--ablations"]])
@@ -16,5 +16,5 @@ def test_a_table_with_its_denominators(of, monkeypatch):
     monkeypatch.setattr(tiny_ablations, "SETTINGS", tiny_ablations.SETTINGS[:2])
     shown = CliRunner().invoke(app, [*FEW, *of])
     assert shown.exit_code == 0, shown.output
-    assert "2 things in 2 pictures; detector tiny-referee, boxes normalised xyxy" in shown.stdout
+    assert "4 things in 4 pictures; detector tiny-referee, boxes normalised xyxy" in shown.stdout
     assert ("no instance mask" in shown.stdout) == ("--ablations" in of)
