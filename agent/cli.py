@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 from agent.commands import (
     batch,
     bench,
-    bench_overlap,
     cache,
     check,
     convert,
@@ -78,7 +77,6 @@ for command in (
     convert.convert,
 ):
     app.command(epilog=EXIT_CODES)(command)
-bench.bench.command()(bench_overlap.overlap)
 app.add_typer(bench.bench)
 app.add_typer(cache.cache)
 

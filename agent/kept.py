@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from agent.exits import Stop
 from agent.files import sha256
+from agent.pictures import check_size
 from agent.run import RUN_FILE
 from diffusion.layout import Layout, explain, load_json, read_layout, read_text
 
@@ -67,19 +68,8 @@ class KeptItem:
 
     def image_file(self) -> Path:
         """The picture's file, which is the one that the run drew and has the plan's size; Stop when it is not."""
-        from PIL import Image, UnidentifiedImageError
-
-        path, layout = self._checked(self.image, "picture"), self.layout()
-        try:
-            with Image.open(path) as picture:
-                size = picture.size
-        except (UnidentifiedImageError, OSError) as error:
-            raise Stop(f"{path}: cannot be read as a picture ({error})") from error
-        if size != (layout.width, layout.height):
-            raise Stop(
-                f"{path}: {size[0]} x {size[1]} pixels, but its plan is for {layout.width} x {layout.height}: "
-                "this is not the picture that was drawn from it"
-            )
+        path = self._checked(self.image, "picture")
+        check_size(path, self.layout(), "this is not the picture that was drawn from it")
         return path
 
     def read_report(self) -> FidelityReport:
@@ -105,7 +95,6 @@ class KeptRun:
     folder: Path
     record: dict[str, Any]
     items: tuple[KeptItem, ...]
-    is_batch: bool
     unfinished: int = 0
 
     @property
@@ -144,10 +133,10 @@ def read_run(folder: Path) -> KeptRun:
         record = _object(folder / BATCH_FILE) if (folder / BATCH_FILE).is_file() else {}
         expected = record.get("items")
         unfinished = expected - len(items) if isinstance(expected, int) else 0
-        return KeptRun(folder, record, items, is_batch=True, unfinished=max(0, unfinished))
+        return KeptRun(folder, record, items, unfinished=max(0, unfinished))
     if (folder / RUN_FILE).is_file():
         record = _object(folder / RUN_FILE)
-        return KeptRun(folder, record, (_single_item(folder, record),), is_batch=False)
+        return KeptRun(folder, record, (_single_item(folder, record),))
     raise Stop(f"{folder}: no run is kept here: there is neither {RUN_FILE} nor {MANIFEST}")
 
 

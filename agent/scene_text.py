@@ -1,4 +1,4 @@
-"""Prompts as people give them: one argument, or a file with a prompt a line."""
+"""Scenes as people ask for them: a prompt as one argument, or a file with a prompt a line, and a seed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from agent.exits import Stop
 
 MAX_PROMPT_CHARACTERS = 4000
 MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent.exits import Stop
 from agent.kept import KeptItem, read_run
+from agent.pictures import check_size, open_image
 from diffusion.formats import BoxReading, Reading, ReadOptions, read_any
 from diffusion.layout import Layout, LayoutError, load_json, read_text
 from eval.attributes import TINY_PALETTE, Palette
@@ -174,7 +175,7 @@ def match_images(planned: Sequence[Planned], folder: Path) -> dict[str, Path]:
             + _first(left_over, "pictures have no layout")
         )
     for plan in planned:
-        _same_size(found[plan.name], plan.layout)
+        check_size(found[plan.name], plan.layout, "give the pictures that were drawn from these layouts")
     return found
 
 
@@ -214,8 +215,6 @@ def _palette(detector: str, detections: Sequence[Detection]) -> Palette:
 
 
 def _look(ids: Sequence[str], layouts: Sequence[Layout], files: Sequence[Path], detector: Detector) -> list[Judged]:
-    from agent.commands.check import open_image
-
     found: list[list[Detection]] = []
     for start in range(0, len(files), BATCH):
         part = slice(start, start + BATCH)
@@ -264,21 +263,6 @@ def _is_called(file: Path, folder: Path, plan: Planned) -> bool:
     inside = file.relative_to(folder)
     line = plan.name.isdecimal() and inside.stem.isdecimal() and int(inside.stem) == int(plan.name)
     return line or str(inside) in names or inside.name in names or str(inside.with_suffix("")) in names
-
-
-def _same_size(file: Path, layout: Layout) -> None:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as picture:
-            size = picture.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise Stop(f"{file}: cannot be read as a picture ({error})") from error
-    if size != (layout.width, layout.height):
-        raise Stop(
-            f"{file}: {size[0]} x {size[1]} pixels, but its layout is for {layout.width} x {layout.height}: give the "
-            "pictures that were drawn from these layouts"
-        )
 
 
 def _categories(path: Path, required: bool) -> dict[int | str, str]:

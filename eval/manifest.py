@@ -20,7 +20,6 @@ from diffusion.layout import explain
 
 MANIFEST = "manifest.jsonl"
 BATCH_FILE = "batch.json"
-VERSION = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(ge=0.0)]

@@ -17,9 +17,8 @@ from typing import Any, Literal, TextIO, get_args
 from pydantic import ValidationError
 
 from agent.batch.items import MAX_ID, Item, ItemOptions, derived_seed, made_id
-from agent.commands.options import MAX_SEED
 from agent.exits import Stop
-from agent.scene_text import check_prompt
+from agent.scene_text import MAX_SEED, check_prompt
 from diffusion.formats.draft import Reading
 from diffusion.formats.files import parse_one, read_each
 from diffusion.layout import MAX_FILE_BYTES, Layout, LayoutError, explain, load_json, short

@@ -219,4 +219,4 @@ class Scene:
 
 
 def _note_findings(notes: list[str], revision: Revision) -> None:
-    notes += [f"{finding.code}: {finding.message}" for finding in revision.remaining]
+    notes += map(str, revision.remaining)

@@ -8,11 +8,13 @@ from agent.commands.bench_batch import batch
 from agent.commands.bench_engine import engine
 from agent.commands.bench_loop import loop
 from agent.commands.bench_merging import merging
+from agent.commands.bench_overlap import overlap
 from agent.commands.bench_tiny import tiny
 
 bench = typer.Typer(name="bench", help="Measure what is bundled here.", no_args_is_help=True)
 bench.command()(tiny)
 bench.command()(loop)
+bench.command()(overlap)
 bench.command()(merging)
 bench.command()(batch)
 bench.command()(engine)

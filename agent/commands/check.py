@@ -9,11 +9,9 @@ import typer
 
 from agent.commands import options
 from agent.console import emit, emit_json
-from agent.exits import ExitCode, Stop
+from agent.exits import ExitCode
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from eval.report import FidelityReport
 
 
@@ -46,6 +44,7 @@ def check(
     """
     from agent.checkers import CheckSettings, load_checkers
     from agent.commands.plan_file import read_plan
+    from agent.pictures import open_image
     from agent.render import pick_device
 
     layout = read_plan(plan, format=format, bbox=bbox, canvas=canvas, clip=clip, resample=resample, entry=entry)
@@ -60,27 +59,6 @@ def check(
         write_output(overlay, png_bytes(draw_overlay(picture, layout, report), {}))
     emit_json(report.to_dict()) if json else show_report(report)
     raise typer.Exit(ExitCode.DONE if report.accepted else ExitCode.NOT_ACCEPTED)
-
-
-def open_image(path: Path) -> Image:
-    """The picture in the file, decoded, as RGB; Stop says what is wrong with it."""
-    import warnings
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                return picture.convert("RGB")
-    except UnidentifiedImageError as error:
-        raise Stop(f"{path}: not a picture in a format that can be read (PNG and JPEG can)") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Stop(f"{path}: more pixels than any canvas has ({error})") from error
-    except OSError as error:
-        raise Stop(f"{path}: cannot be read as a picture ({error.strerror or error})") from error
-    except (ValueError, SyntaxError, EOFError) as error:
-        raise Stop(f"{path}: a broken picture ({error})") from error
 
 
 def show_report(report: FidelityReport) -> None:

@@ -59,11 +59,6 @@ def critique(
     raise typer.Exit(ExitCode.BAD_INPUT if refused else ExitCode.DONE)
 
 
-def show_finding(finding: Finding) -> str:
-    """A finding in a line."""
-    return f"{finding.code}: {finding.message}"
-
-
 def _emit_json(found: list[tuple[str, tuple[Finding, ...]]]) -> None:
     plans = [{"source": source, "critique": [finding.to_dict() for finding in findings]} for source, findings in found]
     emit_json({"plans": plans, "codes": _summary(found)})
@@ -77,7 +72,7 @@ def _show(found: list[tuple[str, tuple[Finding, ...]]]) -> None:
 
     for source, findings in found:
         for finding in findings:
-            emit(f"{source}: {show_finding(finding)}")
+            emit(f"{source}: {finding}")
     table = Table("code", "findings", "plans", "means", box=None, header_style="bold", pad_edge=False)
     for code, counts in _summary(found).items():
         table.add_row(code, str(counts["findings"]), str(counts["plans"]), CODES[code])  # type: ignore[index]

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from agent.render import MaskName, MergeName
+from agent.scene_text import MAX_SEED
 from diffusion.schedulers import SchedulerName
-
-MAX_SEED = 2**32 - 1
 
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON on standard output.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="The same seed gives the same result.")]

@@ -130,7 +130,7 @@ def _as_json(findings: tuple[Finding, ...], wanted: bool) -> dict[str, Any]:
 
 def _show_findings(findings: tuple[Finding, ...], wanted: bool) -> None:
     if wanted:
-        for line in [f"{finding.code}: {finding.message}" for finding in findings] or ["the critic finds nothing"]:
+        for line in findings or ["the critic finds nothing"]:
             emit(f"  {line}")
 
 

@@ -40,6 +40,9 @@ class Finding:
     message: str
     numbers: Mapping[str, float] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
     def to_dict(self) -> dict[str, Any]:
         numbers = {name: round(value, 4) for name, value in self.numbers.items()}
         return {"code": self.code, "ids": list(self.ids), "numbers": numbers, "message": self.message}

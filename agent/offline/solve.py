@@ -89,11 +89,11 @@ def apart(a: Body, b: Body, gap: float) -> Constraint:
     return project
 
 
-def close_x(a: Body, b: Body, within: float, offset: float = 0.0) -> Constraint:
-    """The centres differ by ``offset`` along x, give or take ``within``."""
+def close_x(a: Body, b: Body, within: float) -> Constraint:
+    """The centres differ by at most ``within`` along x."""
 
     def project() -> float:
-        distance = a.x - b.x - offset
+        distance = a.x - b.x
         if abs(distance) <= within:
             return 0.0
         excess = abs(distance) - within

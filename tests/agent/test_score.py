@@ -171,7 +171,7 @@ def test_pictures_and_layouts_must_be_each_others(pictured):
     assert "1 layouts have no picture, the first is 's2'" in refused(layouts, "--images", pictures)
     Image.new("RGB", (100, 128)).save(pictures / "s2.png")
     (pictures / "s4.png").unlink()
-    assert "100 x 128 pixels, but its layout is for 128 x 128" in refused(layouts, "--images", pictures)
+    assert "100 x 128 pixels, but its plan is for 128 x 128" in refused(layouts, "--images", pictures)
 
 
 def test_lines_of_layouts_are_paired_by_number_and_coco_by_file_name(pictured, tmp_path):
