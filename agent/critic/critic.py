@@ -11,8 +11,8 @@ from agent.critic.placing import placing_findings
 from agent.critic.reading import Reading, read
 from agent.critic.subject import subjects_of
 from agent.critic.wording import wording_findings
-from agent.offline.parse import parse
-from agent.offline.scene import Scene
+from agent.parsing.parse import parse
+from agent.parsing.scene import Scene
 from agent.planner import PlannerError
 from diffusion.layout import Layout
 
@@ -28,7 +28,7 @@ class Critique:
 def critique(text: str, layout: Layout) -> Critique:
     """What is wrong with a plan of ``text`` as far as rules can tell: rather too few findings than a wrong one.
 
-    The text is what the plan was asked to show, read by the offline parser; where it cannot read it, the plan is judged
+    The text is what the plan was asked to show, read by ``agent.parsing``; where it cannot be read, the plan is judged
     by its boxes alone and a note says so. An instance without a box or a mask has no place that could be judged.
     """
     notes: list[str] = []

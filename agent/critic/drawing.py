@@ -8,8 +8,8 @@ from itertools import combinations
 from agent.critic.finding import Finding
 from agent.critic.reading import Reading
 from agent.critic.subject import Subject, is_a, names_alike
-from agent.offline import words as w
 from agent.overlap import iou, shared_area
+from agent.parsing import words as w
 from diffusion.layout import Box
 
 LATENT_CELL = 8

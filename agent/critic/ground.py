@@ -18,8 +18,8 @@ from itertools import combinations
 from agent.critic.finding import Finding
 from agent.critic.reading import Reading
 from agent.critic.subject import NATURE, PEOPLE, Subject
-from agent.offline import words as w
-from agent.offline.sizes import DAMPING
+from agent.parsing import words as w
+from agent.parsing.nouns import DAMPING
 
 SKY = 0.3
 """What stands on the ground ends lower than this: planners are asked for a horizon at 0.35 to 0.5."""

@@ -1,7 +1,7 @@
 """Where a plan puts things against where its text, or a thing's own caption, says that they are.
 
 A relation counts as broken only where the boxes plainly contradict it: a cat "left of" a table may overlap it, but its
-centre is not right of the table's. What a planner itself aims at is stricter, see ``agent.offline.relations``.
+centre is not right of the table's. What a planner itself aims at is stricter, see ``agent.parsing.relations``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from agent.critic.finding import Finding
 from agent.critic.reading import Reading
 from agent.critic.subject import ANIMALS, PEOPLE, Subject, is_a
-from agent.offline import words as w
-from agent.offline.scene import Region, Relation
+from agent.parsing import words as w
+from agent.parsing.scene import Region, Relation
 from diffusion.layout import Box
 
 LEVEL = 0.02

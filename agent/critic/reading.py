@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from agent.critic.hues import hues_asked, shows
 from agent.critic.subject import Subject, is_a, may_be, names_alike
-from agent.offline.naming import instance_ids
-from agent.offline.relations import graph_of
-from agent.offline.scene import Scene
+from agent.parsing.naming import instance_ids
+from agent.parsing.relations import graph_of
+from agent.parsing.scene import Scene
 from diffusion.layout import Layout
 
 

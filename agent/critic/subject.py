@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agent.offline import words as w
-from agent.offline.nouns import Noun, lookup, singular
-from agent.offline.parse import parse
-from agent.offline.scene import Scene
+from agent.parsing import words as w
+from agent.parsing.nouns import Noun, lookup, singular
+from agent.parsing.parse import parse
+from agent.parsing.scene import Scene
 from agent.planner import PlannerError
 from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import canonical_kind

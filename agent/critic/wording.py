@@ -8,8 +8,8 @@ from agent.critic.finding import Finding
 from agent.critic.hues import hues_asked, hues_named, shows
 from agent.critic.reading import Group, Reading
 from agent.critic.subject import Subject, is_a
-from agent.offline import words as w
-from agent.offline.nouns import is_noun, lookup, singular
+from agent.parsing import words as w
+from agent.parsing.nouns import is_noun, lookup, singular
 
 
 def wording_findings(reading: Reading) -> Iterator[Finding]:

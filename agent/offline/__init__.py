@@ -1,4 +1,4 @@
-"""Planning without an LLM: text to scene graph (``parse``), scene graph to boxes (``place``): ``OfflinePlanner``."""
+"""Planning without an LLM: ``OfflinePlanner`` gives the scene graph that ``agent.parsing`` reads its boxes."""
 
 from agent.offline.planner import OfflinePlanner
 

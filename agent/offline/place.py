@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agent.offline import solve
-from agent.offline.relations import SEATS, TOUCHING, Graph, Link, graph_of, unmet
-from agent.offline.scene import Region, Scene
 from agent.offline.sizes import GAP, natural_sizes
 from agent.offline.solve import Body, Constraint, Pull
-from agent.offline.words import HEADWEAR
+from agent.parsing.relations import SEATS, TOUCHING, Graph, Link, graph_of, unmet
+from agent.parsing.scene import Region, Scene
+from agent.parsing.words import HEADWEAR
 from diffusion.layout import Box
 
 ATTEMPTS = 14

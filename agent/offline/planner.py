@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.offline.naming import caption_of, instance_ids
-from agent.offline.parse import parse
+from agent.critic import critique
 from agent.offline.place import place
-from agent.offline.tokens import clean
+from agent.offline.replan import replan
+from agent.parsing.naming import caption_of, instance_ids
+from agent.parsing.parse import parse
+from agent.parsing.tokens import clean
 from agent.planner import Plan
 from diffusion.layout import Instance, Layout
 from eval.report import FidelityReport
@@ -54,8 +56,6 @@ class OfflinePlanner:
 
     def revise(self, prompt: str, layout: Layout, remarks: Sequence[str], *, seed: int) -> Plan:
         """The things placed anew, a few times over: the plan of which the critic has least to say, with the remarks."""
-        from agent.critic import critique
-
         plans = [
             self.plan(prompt, width=layout.width, height=layout.height, seed=seed * 1000 + attempt)
             for attempt in range(1, REVISIONS + 1)
@@ -65,6 +65,4 @@ class OfflinePlanner:
 
     def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
         """A corrected plan that quotes the report; accepted instances stay where they are."""
-        from agent.offline.replan import replan
-
         return replan(prompt, layout, report, round_number=round_number, seed=seed)

@@ -6,14 +6,14 @@ import random
 from dataclasses import dataclass, field
 
 from agent.offline import solve
-from agent.offline.naming import instance_ids
-from agent.offline.parse import parse
 from agent.offline.place import constraints_of, to_box
-from agent.offline.relations import Graph, Link, graph_of, holds, in_region
-from agent.offline.scene import Scene
 from agent.offline.sizes import GAP
 from agent.offline.solve import Body, Constraint
 from agent.overlap import iou, shared_area
+from agent.parsing.naming import instance_ids
+from agent.parsing.parse import parse
+from agent.parsing.relations import Graph, Link, graph_of, holds, in_region
+from agent.parsing.scene import Scene
 from agent.planner import Plan, PlannerError
 from diffusion.layout import Box, Instance, Layout
 from eval.report import FidelityReport, InstanceVerdict

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import random
 
-from agent.offline.relations import Graph, Link
+from agent.parsing.nouns import DAMPING
+from agent.parsing.relations import Graph, Link
 
 GAP = 0.025
 """The least distance between things that do not touch, as a share of the canvas."""
-DAMPING = 0.28
-"""The power of real sizes that drawn sizes follow: a house 30 times as large as a ball is drawn 2.6 times as large."""
 SMALLEST = 0.16
 """The least side of a box in a scene of up to five things."""
 _LONGEST_CHAIN = 0.94

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from agent.critic import CODES, critique
-from agent.offline.nouns import lookup
 from agent.overlap import shared_area
+from agent.parsing.nouns import lookup
 from diffusion.layout import Box, Instance, Layout
 from tests.agent.critic.worlds import STANDING, World, world
 

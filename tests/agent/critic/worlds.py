@@ -10,8 +10,8 @@ import random
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agent.offline.nouns import lookup
 from agent.overlap import iou, shared_area
+from agent.parsing.nouns import lookup
 from diffusion.layout import Box, Instance, Layout
 from tests.agent.critic.prompts import COLOURS, PLACES, a, many
 

@@ -8,11 +8,14 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from agent.offline.words import MASS, PLURAL_ONLY, SAME_IN_BOTH
+from agent.parsing.words import MASS, PLURAL_ONLY, SAME_IN_BOTH
 from diffusion.tiny.vocabulary import KINDS
 
 Home = Literal["ground", "sky", "water", "wall", "small"]
 Support = Literal["", "seat", "top", "inside"]
+
+DAMPING = 0.28
+"""The power of real sizes that drawn sizes follow: a house 30 times as large as a ball is drawn 2.6 times as large."""
 
 _IRREGULAR = {
     "people": "person",

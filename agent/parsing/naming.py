@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from agent.offline.nouns import with_article
-from agent.offline.scene import Scene, Thing
+from agent.parsing.nouns import with_article
+from agent.parsing.scene import Scene, Thing
 
 
 def caption_of(thing: Thing) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.offline.nouns import Noun, lookup
-from agent.offline.scene import Arrangement, Region, Relation, Scene
+from agent.parsing.nouns import Noun, lookup
+from agent.parsing.scene import Arrangement, Region, Relation, Scene
 from diffusion.layout import Box
 
 TOUCHING = ("on", "inside", "front", "held", "worn")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.offline import words as w
-from agent.offline.nouns import is_noun
-from agent.offline.phrases import NounPhrase, PhraseReader, base_form
-from agent.offline.tokens import is_mark, tokens_of
+from agent.parsing import words as w
+from agent.parsing.nouns import is_noun
+from agent.parsing.phrases import NounPhrase, PhraseReader, base_form
+from agent.parsing.tokens import is_mark, tokens_of
 
 Kind = Literal[
     "noun", "relation", "region", "arrangement", "and", "comma", "stop", "not", "be", "there", "with", "verb",

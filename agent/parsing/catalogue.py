@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.offline import words as w
-from agent.offline.nouns import is_noun, lookup
-from agent.offline.phrases import NounPhrase, is_attribute
-from agent.offline.scene import Scene, Thing
+from agent.parsing import words as w
+from agent.parsing.nouns import is_noun, lookup
+from agent.parsing.phrases import NounPhrase, is_attribute
+from agent.parsing.scene import Scene, Thing
 
 DEFAULT_PLURAL = 3
 _POINTING = ("the", "this", "that", "these", "those")

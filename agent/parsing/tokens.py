@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from agent.offline import words as w
+from agent.parsing import words as w
 from agent.planner import PlannerError
 
 MAX_PROMPT = 4000

@@ -1,4 +1,4 @@
-"""The closed lists of English that the offline planner reads by (``words.txt``), as sets and tables."""
+"""The closed lists of English that texts are read by (``words.txt``), as sets and tables."""
 
 from __future__ import annotations
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agent.offline import words as w
-from agent.offline.nouns import is_noun, lookup
-from agent.offline.phrases import NounPhrase
-from agent.offline.scene import Scene
-from agent.offline.sentences import Element
+from agent.parsing import words as w
+from agent.parsing.nouns import is_noun, lookup
+from agent.parsing.phrases import NounPhrase
+from agent.parsing.scene import Scene
+from agent.parsing.sentences import Element
 
 _OVERHEAD = frozenset(("top-down", "overhead", "aerial", "bird's-eye", "bird’s-eye"))
 _INTRODUCING = ("of", "in", "inside", "about", "from")

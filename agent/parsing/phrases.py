@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.offline import words as w
-from agent.offline.nouns import is_noun, singular, table
-from agent.offline.tokens import Token, is_mark
+from agent.parsing import words as w
+from agent.parsing.nouns import is_noun, singular, table
+from agent.parsing.tokens import Token, is_mark
 from agent.planner import PlannerError
 
 LONGEST_RUN = 24

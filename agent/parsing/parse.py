@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from agent.offline import roles
-from agent.offline import words as w
-from agent.offline.clauses import Clause
-from agent.offline.nouns import is_noun, singular
-from agent.offline.phrases import NounPhrase, base_form
-from agent.offline.scene import Scene
-from agent.offline.sentences import Element, read
-from agent.offline.tokens import clean
+from agent.parsing import roles
+from agent.parsing import words as w
+from agent.parsing.clauses import Clause
+from agent.parsing.nouns import is_noun, singular
+from agent.parsing.phrases import NounPhrase, base_form
+from agent.parsing.scene import Scene
+from agent.parsing.sentences import Element, read
+from agent.parsing.tokens import clean
 from agent.planner import PlannerError
 from diffusion.layout import MAX_INSTANCES
 

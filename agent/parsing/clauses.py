@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from agent.offline import words as w
-from agent.offline.catalogue import Catalogue
-from agent.offline.nouns import lookup, singular
-from agent.offline.phrases import NounPhrase
-from agent.offline.scene import Relation, RelationKind, Scene
-from agent.offline.sentences import Element
+from agent.parsing import words as w
+from agent.parsing.catalogue import Catalogue
+from agent.parsing.nouns import lookup, singular
+from agent.parsing.phrases import NounPhrase
+from agent.parsing.scene import Relation, RelationKind, Scene
+from agent.parsing.sentences import Element
 
 SPREADING = ("left", "right", "above", "below", "near", "far", "has", "object held", "object worn")
 """Relations that also hold for a second object: "left of a cube and a star"."""

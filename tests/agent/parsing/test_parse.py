@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.offline import OfflinePlanner
-from agent.offline.naming import caption_of
-from agent.offline.parse import parse
+from agent.parsing.naming import caption_of
+from agent.parsing.parse import parse
 from agent.planner import PlannerError
 
 
