@@ -60,6 +60,12 @@ class Catalogue:
         self.qualify([index], attributes)
         return index
 
+    def repeat(self, indices: Iterable[int], owners: Iterable[int]) -> None:
+        """As many of the things for each of their owners: "three cats each holding a balloon" are three balloons."""
+        times = sum(self.scene.things[index].count for index in owners)
+        for index in indices:
+            self.scene.things[index].count *= times
+
     def halves(self, indices: list[int]) -> list[int]:
         """Two things for "on either side of": one thing of several members is divided."""
         if len(indices) == 1 and self.scene.things[indices[0]].count > 1:

@@ -13,7 +13,7 @@ from agent.parsing.sentences import Element
 
 SPREADING = ("left", "right", "above", "below", "near", "far", "has", "object held", "object worn")
 """Relations that also hold for a second object: "left of a cube and a star"."""
-_VAGUE_NOUNS = frozenset(("object", "thing", "item", "other", "else", "anything", "something"))
+_VAGUE_NOUNS = frozenset(("object", "thing", "item", "other", "else", "anything", "something", "nothing"))
 
 
 class Clause:
@@ -48,6 +48,8 @@ class Clause:
         """What joins the coming noun to the last one: "and", "comma", "stop" for a new sentence, "" for nothing."""
         self.predicate: list[int] = []
         """Whom a copula before this speaks of: "the ball is ..."."""
+        self.each = False
+        """Whether the next object is meant once for every subject: "three cats each holding a balloon"."""
         self.negation = ""
         self.negated_determiner = ""
         self.order = ""
@@ -68,7 +70,7 @@ class Clause:
         self.previous = self.group or [index for _, objects in self.leading for index in objects] or self.previous
         self.forget_relation()
         self.group, self.last, self.leading, self.predicate, self.owner = [], [], [], [], []
-        self.negation, self.connector, self.order = "", "stop", ""
+        self.negation, self.connector, self.order, self.each = "", "stop", "", False
 
     def takes_another_object(self) -> bool:
         """Whether the noun that arrives belongs to the pending relation, and does not begin a clause of its own."""

@@ -104,7 +104,8 @@ class _Parser(Clause):
         elif roles.is_scene(phrase, self.scene, self.relation, self.relation_words if self.relation else "", following):
             self._scene_noun(phrase)
         elif phrase.count == 0:
-            self.negate(phrase)
+            self.forget_relation()
+            self._negated(phrase)
         elif self.relation == "detail":
             self._detail(f"{self.relation_words} {phrase.text}")
             self.forget_relation()
@@ -163,6 +164,9 @@ class _Parser(Clause):
         """Things were named: the objects of what is pending, the subjects of what led, or more of the group."""
         is_new = self.things.mentioned.count(things[0]) == 1
         if self.relation and self.takes_another_object() and not (self.closed and is_new):
+            if self.each and is_new:
+                self.things.repeat(things, self.subjects)
+                self.each = False
             self.relate(things)
         else:
             self.forget_relation()
@@ -356,6 +360,7 @@ class _Parser(Clause):
         self.new_sentence()
 
     def _be(self, element: Element) -> None:
+        self.each = element.value == "each"
         if not self.objects:
             self.forget_relation()
         if self.last and not self.relation and not self.group:

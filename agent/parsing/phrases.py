@@ -44,18 +44,21 @@ class PhraseReader:
 
     def noun_phrase(self, at: int, depth: int = 0) -> tuple[NounPhrase | None, int]:
         """The noun phrase that begins at a token and the token after it; None when none begins there."""
+        if self.low(at) == "nothing":
+            end = at + 1 + (self.low(at + 1) == "else")
+            return NounPhrase(count=0, noun="nothing", text=self.text(at, end)), end
         start, phrase = at, NounPhrase()
         at = self._quantity(at, phrase)
         run: list[Token] = []
-        while len(run) < LONGEST_RUN and self.is_content(at) and not (run and self._verb_follows(at, run)):
+        while len(run) < LONGEST_RUN and self.is_content(at) and not (run and self._ends_before(at, run)):
             run.append(self.tokens[at])
             at += 1
         if run and self.low(at) in ("one", "ones") and all(is_attribute(token.low) for token in run):
             phrase.attributes, phrase.noun, phrase.text = [token.text for token in run], "one", self.text(start, at + 1)
             return phrase, at + 1
-        while len(run) > 1 and self.is_adverb(run[-1].low):
-            at, run = at - 1, run[:-1]
         bare = not phrase.determiner and phrase.count is None
+        while run and self.is_adverb(run[-1].low) and (len(run) > 1 or (bare and not is_noun(run[-1].low))):
+            at, run = at - 1, run[:-1]
         if not run or (bare and all(self.verb_form(token.low) and not is_noun(token.low) for token in run)):
             return None, start
         self._head(phrase, run)
@@ -173,6 +176,13 @@ class PhraseReader:
         phrase.noun, phrase.plural = name, plural
         phrase.attributes = [token.text for token in rest]
         phrase.proper = run[-1].text[:1].isupper() and not is_noun(last) and not counted and run[-1].start > 0
+
+    def _ends_before(self, at: int, run: list[Token]) -> bool:
+        """Whether the token after a noun is no longer of its phrase: a verb, or the colour of another thing."""
+        previous = run[-1].low
+        coloured = any(token.low in w.COLOURS for token in run[:-1]) and previous not in w.COLOURS
+        another = coloured and is_noun(previous) and self.low(at) in w.COLOURS
+        return another or self._verb_follows(at, run)
 
     def _verb_follows(self, at: int, run: list[Token]) -> bool:
         """Whether the word after a noun begins what the noun does: "dog | chasing a cat", "cars | parked near"."""

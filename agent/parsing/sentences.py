@@ -64,8 +64,9 @@ class _SentenceReader(PhraseReader):
         function_word = self._function_word(at)
         if function_word:
             return function_word
-        does = before == "noun" and self.verb_form(low) in ("ing", "ed") and not is_noun(low)
-        phrase, end = self.noun_phrase(at) if not does else (None, at)
+        if low in _FLOATING and before in ("noun", "comma") and self.verb_form(self.low(at + 1)) in ("ing", "ed"):
+            return Element("be", low), at + 1
+        phrase, end = self.noun_phrase(at) if not self._does(low, before) else (None, at)
         if phrase is not None:
             return Element("noun", phrase.text, phrase), end
         verb = self._verb(at)
@@ -73,6 +74,14 @@ class _SentenceReader(PhraseReader):
             return verb
         kind = "adverb" if self.is_adverb(low) else "unknown"
         return Element(kind, self.tokens[at].text), at + 1  # type: ignore[arg-type]
+
+    def _does(self, low: str, before: str) -> bool:
+        """Whether a word behind a noun or a copula is what the thing does, and no attribute of what follows."""
+        if is_noun(low):
+            return False
+        form = self.verb_form(low)
+        doing = form == "ing" and bool(base_form(low)) and low not in w.ADJECTIVES
+        return (before == "noun" and form in ("ing", "ed")) or (before == "be" and doing)
 
     def _function_word(self, at: int) -> tuple[Element, int] | None:
         low, following = self.low(at), self.low(at + 1)
@@ -145,6 +154,8 @@ class _SentenceReader(PhraseReader):
         return Element("verb", value, words=low, transitive=relation), at + 1
 
 
+_FLOATING = ("each", "both", "all")
+"""Before a verb they speak of the subjects that were named: "two cats both sleeping"."""
 _ARRANGEMENTS = {
     "side by side": "row", "in a row": "row", "in a line": "row", "lined up": "row", "in line": "row", "in rows": "row",
     "in a horizontal row": "row", "in a straight line": "row", "in a horizontal line": "row",

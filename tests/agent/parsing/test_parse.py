@@ -87,6 +87,12 @@ def test_an_inexact_count_is_planned_and_said(words: str) -> None:
         ("a red traffic light", [(1, "traffic light", "a red traffic light")]),
         ("a flower pot", [(1, "flower pot", "a flower pot")]),
         ("a dog sleeping", [(1, "dog", "a dog sleeping")]),
+        ("only a red ball", [(1, "ball", "a red ball")]),
+        ("red ball blue cube", [(1, "ball", "a red ball"), (1, "cube", "a blue cube")]),
+        ("a lemon yellow car", [(1, "car", "a lemon yellow car")]),
+        ("two cats both sleeping", [(2, "cat", "a cat sleeping")]),
+        ("two cats are wearing hats", [(2, "cat", "a cat"), (3, "hat", "a hat")]),
+        ("three cats each holding two balloons", [(3, "cat", "a cat"), (6, "balloon", "a balloon")]),
         (
             "three boats: a red one, a blue one and a green one",
             [(1, "boat", "a green boat"), (1, "boat", "a red boat"), (1, "boat", "a blue boat")],
@@ -260,6 +266,9 @@ def test_styles_are_no_things(prompt: str) -> None:
         ("an owl that is not white", "white owl", ["owl"]),
         ("neither cats nor dogs, just three birds", "cats, dogs", ["bird"]),
         ("a scene that does not contain any skis", "skis", []),
+        ("no cats, only a dog", "cats", ["dog"]),
+        ("a red ball and nothing else", "", ["ball"]),
+        ("a tent with nothing on it", "", ["tent"]),
     ],
 )
 def test_what_is_ruled_out_is_negative_and_no_thing(prompt: str, negative: str, nouns: list[str]) -> None:
@@ -289,6 +298,7 @@ def test_a_contradiction_is_planned_and_said() -> None:
         ("", "empty"),
         ("   \n", "empty"),
         ("?!...", "no thing"),
+        ("nothing at all", "no thing"),
         ("a cat\x07", "control character"),
         ("a cat \ud800", "surrogate"),
         ("cat " * 1001, "4000"),
