@@ -27,6 +27,7 @@ from agent.commands import (
     schema,
     score,
 )
+from agent.console import unwrapped
 from agent.exits import DEBUG_VARIABLE, EXIT_CODES, flush_standard_output, guarded
 
 
@@ -76,7 +77,7 @@ for command in (
     models.models,
     convert.convert,
 ):
-    app.command(epilog=EXIT_CODES)(command)
+    app.command(help=unwrapped(command.__doc__), epilog=EXIT_CODES)(command)
 app.add_typer(bench.bench)
 app.add_typer(cache.cache)
 
@@ -105,4 +106,4 @@ def common(
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="scenewright")

@@ -90,6 +90,11 @@ def results() -> Console:
     return Console(markup=False, highlight=False, emoji=False, width=None if limited else WIDE)
 
 
+def unwrapped(text: str | None) -> str:
+    """A docstring as help: its paragraphs without the line breaks within them, which a terminal sets anew."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
+
+
 def printable(text: str) -> str:
     """The text with control and formatting characters and lone surrogates escaped; line ends stay."""
     return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)

@@ -212,6 +212,12 @@ def quiet_libraries() -> None:
     engine.propagate = False
 
 
+def ensure_device(wanted: str) -> None:
+    """Raises what ``pick_device`` would raise, before anybody is asked for a plan; torch is loaded only to find out."""
+    if wanted not in ("auto", "cpu"):
+        pick_device(wanted)
+
+
 def pick_device(wanted: str) -> str:
     """``auto`` is cuda, then mps, then cpu; Stop when a named device is not there."""
     import torch

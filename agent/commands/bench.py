@@ -10,11 +10,9 @@ from agent.commands.bench_loop import loop
 from agent.commands.bench_merging import merging
 from agent.commands.bench_overlap import overlap
 from agent.commands.bench_tiny import tiny
+from agent.console import unwrapped
+from agent.exits import EXIT_CODES
 
 bench = typer.Typer(name="bench", help="Measure what is bundled here.", no_args_is_help=True)
-bench.command()(tiny)
-bench.command()(loop)
-bench.command()(overlap)
-bench.command()(merging)
-bench.command()(batch)
-bench.command()(engine)
+for command in (tiny, loop, overlap, merging, batch, engine):
+    bench.command(help=unwrapped(command.__doc__), epilog=EXIT_CODES)(command)

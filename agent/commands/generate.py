@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="The scene in words.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The scene in words.", show_default=False)],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="The run's folder; runs/<time>-<words> when not given."),
@@ -69,7 +69,7 @@ def generate(
     from agent.criticised import CriticisedPlanner
     from agent.loop import run_loop
     from agent.models import native_size
-    from agent.render import RenderSettings
+    from agent.render import RenderSettings, ensure_device
     from agent.run import RunFolder, default_folder
     from agent.scene_text import check_prompt
     from agent.show import preview
@@ -77,6 +77,7 @@ def generate(
     check_prompt(prompt)
     checking = CheckSettings(check_with, score_with, looks)
     ensure_there(checking)
+    ensure_device(device)
     native = native_size(model)
     size = (width or native[0], height or native[1])
     chosen, line = choose_planner(planner, model=llm_model, timeout=llm_timeout, cached=cache)

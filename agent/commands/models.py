@@ -13,7 +13,7 @@ from agent.exits import Stop
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="tiny or sd15: more about that one.", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="tiny or sd15: more about that one.", show_default=False)
     ] = None,
     json: options.Json = False,
 ) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def plan(
-    prompt: Annotated[str | None, typer.Argument(help="The scene in words.", show_default=False)] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="The scene in words.", show_default=False)
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option("--file", metavar="FILE", help="One prompt a line; - is standard input.", show_default=False),

@@ -169,6 +169,11 @@ def test_what_cannot_be_done_is_said_in_words(tmp_path, arguments, code, expecte
     assert "Traceback" not in result.stderr
 
 
+def test_a_device_that_is_not_there_is_said_before_anything_is_planned(tmp_path):
+    result = cli("generate", "a ball", "--device", "abacus", "-o", tmp_path / "run")
+    assert "planned" not in result.stderr and not (tmp_path / "run").exists()
+
+
 def test_without_a_folder_the_run_gets_one_of_its_own(tmp_path):
     cli("generate", "../a giraffe", cwd=tmp_path)
     (folder,) = (tmp_path / "runs").iterdir()
