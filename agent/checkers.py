@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.console import quiet_transformers
-from eval.detectors import BUNDLED, Detector, load_detector, locate
+from eval.detector import Detector
+from eval.detectors import load_detector, locate
 from eval.fidelity import check
+from eval.places import BUNDLED
 from eval.referee import with_roles
 
 if TYPE_CHECKING:

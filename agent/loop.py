@@ -42,12 +42,6 @@ class Round:
     report: FidelityReport
     timings: Timings
 
-    @property
-    def score(self) -> tuple[bool, int, float]:
-        """What decides which round is best: accepted, then the accepted instances, then the mean IoU."""
-        accepted = sum(verdict.accepted for verdict in self.report.instances)
-        return self.report.accepted, accepted, self.report.mean_iou or 0.0
-
 
 @dataclass(frozen=True, eq=False)
 class LoopResult:
@@ -58,8 +52,8 @@ class LoopResult:
 
     @property
     def best(self) -> Round:
-        """The round with the highest score; of equals the earliest."""
-        return max(self.rounds, key=lambda candidate: candidate.score)
+        """The round with the highest rank (see FidelityReport); of equals the earliest."""
+        return max(self.rounds, key=lambda candidate: candidate.report.rank)
 
     @property
     def accepted(self) -> bool:

@@ -18,8 +18,10 @@ from agent.pictures import check_size, open_image
 from diffusion.formats import BoxReading, Reading, ReadOptions, read_any
 from diffusion.layout import Layout, LayoutError, load_json, read_text
 from eval.attributes import TINY_PALETTE, Palette
-from eval.detectors import BATCH, BUNDLED, Detector, queries_of
+from eval.detector import Detector, queries_of
+from eval.detectors import BATCH
 from eval.judged import Judged, judge_all, judged
+from eval.places import BUNDLED
 
 if TYPE_CHECKING:
     from eval.detection_files import Pair

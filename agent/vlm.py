@@ -19,7 +19,7 @@ from agent.vlm_boxes import VARIABLE, in_words, reading_for, to_box
 from diffusion.formats import BoxReading
 from diffusion.tiny.vocabulary import TEXTURES
 from eval.attributes import COLOUR_WORDS, MATERIALS, Palette
-from eval.detectors import Detector, Query
+from eval.detector import Detector, Query
 from eval.report import Detection
 from prompts.answers import InvalidAnswer, Wire, read_object, schema_of
 from prompts.texts import prompt as prompt_text
@@ -129,9 +129,17 @@ class VlmDetector(Detector):
 
 
 def vlm_chat(
-    model: str | None, *, attempts: int = 5, backoff: float = 0.5, environ: Mapping[str, str] | None = None
+    model: str | None,
+    *,
+    way_out: str = "use a detector that runs here",
+    attempts: int = 5,
+    backoff: float = 0.5,
+    environ: Mapping[str, str] | None = None,
 ) -> Chat:
-    """The VLM that is configured: on a server of its own (SCENEWRIGHT_VLM_BASE_URL, with its own key), or the LLM's."""
+    """The VLM that is configured: on a server of its own (SCENEWRIGHT_VLM_BASE_URL, with its own key), or the LLM's.
+
+    way_out: what else a person can do, for messages.
+    """
     env = os.environ if environ is None else environ
     url, key = "SCENEWRIGHT_VLM_BASE_URL", "SCENEWRIGHT_VLM_API_KEY"
     # The key of one service is never sent to another.
@@ -141,7 +149,7 @@ def vlm_chat(
         model=("SCENEWRIGHT_VLM_MODEL",),
         base_url=(url,) if own else (url, "OPENAI_BASE_URL"),
         api_key=(key,) if own else (key, "OPENAI_API_KEY"),
-        way_out="use a detector that runs here",
+        way_out=way_out,
     )
     return Chat(Endpoint.find(model, names=names, environ=env), attempts, backoff)
 

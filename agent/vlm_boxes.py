@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from diffusion.formats import BoxReading
 from diffusion.layout import Box, LayoutError
-from eval.detectors import DetectorError
+from eval.detector import DetectorError
 
 VARIABLE = "SCENEWRIGHT_VLM_BOXES"
 

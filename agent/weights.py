@@ -12,7 +12,8 @@ from agent.files import sha256
 from agent.models import in_cache
 from agent.render import RenderSettings
 from diffusion.places import REFINER_REPOSITORY, SD15_REPOSITORY, TINY_FOLDER
-from eval.detectors import BUNDLED, locate
+from eval.detectors import locate
+from eval.places import BUNDLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

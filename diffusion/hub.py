@@ -11,7 +11,8 @@ from diffusion.places import ModelUnavailable
 def from_hub(repository: str, patterns: Sequence[str], needed: Sequence[str], ignored: Sequence[str] = ()) -> Path:
     """The folder with the repository's files that match the patterns.
 
-    needed: files that an interrupted download may lack. Raises ModelUnavailable, with the command that fetches them.
+    needed: files, or patterns of them, that an interrupted download may lack. Raises ModelUnavailable, with the command
+    that fetches them.
     """
     from huggingface_hub import snapshot_download
 
@@ -29,7 +30,7 @@ def from_hub(repository: str, patterns: Sequence[str], needed: Sequence[str], ig
         except Exception as error:
             problem = type(error).__name__
             continue
-        if all((folder / name).is_file() for name in needed):
+        if all(any(folder.glob(name)) for name in needed):
             return folder
     raise ModelUnavailable(
         f"{repository} is not on this machine and cannot be fetched ({problem}); on a machine that reaches the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diffusion.tiny.world import draw_layout
-from eval.detectors import Detector, queries_of
+from eval.detector import Detector, queries_of
 from eval.judged import Judged, judge_all
 
 MOST_PICTURES = 200

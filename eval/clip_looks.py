@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
+from diffusion.places import ModelUnavailable
 from diffusion.tiny.vocabulary import TEXTURES
 from eval.attributes import COLOUR_WORDS, MATERIALS, Palette
-from eval.hub import ModelMissing, load_whole, model_type
+from eval.hub import load_whole, model_type
 from eval.report import Detection
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ClipLooks:
 
     def __init__(self, name: str, folder: Path, device: str = "cpu") -> None:
         if (kind := model_type(folder)) != "clip":
-            raise ModelMissing(f"{folder} holds a model of type {kind!r}; looks are named by one of type 'clip'")
+            raise ModelUnavailable(f"{folder} holds a model of type {kind!r}; looks are named by one of type 'clip'")
         self.name = name
         self._net = load_whole(CLIPModel, folder, device)
         self._device = device
@@ -59,7 +60,7 @@ class ClipLooks:
             self._processor: Any = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise ModelMissing(f"{folder}: its preprocessing cannot be loaded: {error}") from error
+            raise ModelUnavailable(f"{folder}: its preprocessing cannot be loaded: {error}") from error
         self._embedded: dict[tuple[str, str], Tensor] = {}
 
     def palette(self) -> Palette:

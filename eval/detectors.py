@@ -1,28 +1,23 @@
-"""What a detector is, and the detectors that can be had by name."""
+"""The detectors that can be had by name, bundled or for any words."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from eval.attributes import TINY_PALETTE, Palette
+from eval.detector import Detector, DetectorError, Query
+from eval.places import BUNDLED
 from eval.report import Detection
-from eval.thresholds import THRESHOLDS, TINY
+from eval.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from diffusion.layout import Layout
     from eval.open_vocabulary import OpenVocabularyDetector
 
-_WEIGHTS = Path(__file__).parent / "weights"
-BUNDLED = {"tiny": _WEIGHTS / "tiny_detector", "tiny-referee": _WEIGHTS / "tiny_referee"}
-"""The detectors for the tiny world. The second was trained apart from the first, on other pictures, and with a head for
-masks."""
 DETECTORS = {"owlv2": "google/owlv2-base-patch16-ensemble", "grounding-dino": "IDEA-Research/grounding-dino-base"}
 """Detectors for any words, by a short name, and where they are on the hub."""
 CLIP = "openai/clip-vit-large-patch14"
@@ -31,67 +26,13 @@ BATCH = 16
 """At most so many pictures go through a network at once."""
 
 
-@dataclass(frozen=True)
-class Query:
-    """What to look for: the noun, and the words for this one thing."""
-
-    category: str
-    caption: str = ""
-
-
-class Detector(ABC):
-    """Finds things in pictures. The same batch gives the same detections; between batches that hold the same image,
-    numbers differ by float rounding at most."""
-
-    name: str
-    """Which detector, with its weights: what a report quotes."""
-    confident: float = TINY.confident
-    """From this score on a thing that nobody planned counts against the picture."""
-    exact: bool = False
-    """Whether batches of one size give the same bits for an image whatever else they hold."""
-    usage: Mapping[str, float] = MappingProxyType({})
-    """Tokens and cost of asking a service so far; empty for a detector that runs here."""
-
-    def detect(self, image: Image.Image, queries: Sequence[Query]) -> list[Detection]:
-        """What is in the image, the most confident first, duplicates removed.
-
-        It may find kinds that no query names; with an open vocabulary a detection's label is a query's category.
-        """
-        return self.detect_batch([image], [queries])[0]
-
-    @abstractmethod
-    def detect_batch(self, images: Sequence[Image.Image], queries: Sequence[Sequence[Query]]) -> list[list[Detection]]:
-        """``detect`` for several images, of any sizes, each with its own queries."""
-
-    def kinds(self) -> frozenset[str] | None:
-        """The kinds of thing it can find, in the singular; None for an open vocabulary, where the queries decide."""
-        return None
-
-    def palette(self) -> Palette:
-        """The attributes it can tell, each with the values that it chooses from."""
-        return {}
-
-
-def queries_of(layout: Layout) -> list[Query]:
-    """What to look for in the picture of a layout: a query for each thing, also for things that are asked for alike."""
-    return [Query(instance.category, instance.caption) for instance in layout]
-
-
-class DetectorError(Exception):
-    """No detector of that name, or its weights cannot be loaded; the message says what to do."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
 def load_detector(name: str = "tiny", *, device: str = "cpu", looks: str = "clip") -> Detector:
     """The detector of that name, ready to use.
 
-    ``name``: "tiny" and "tiny-referee" are bundled, see ``BUNDLED``; "owlv2" and "grounding-dino" look
-    for any words, as does any other model of these families, given by its hub id or folder. ``looks`` names the colour
-    and texture of what these find: "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code``
-    (DetectorError, ModelMissing) says what is not there and how to get it.
+    ``name``: "tiny" and "tiny-referee" are bundled; "owlv2" and "grounding-dino" look for any words, as does any other
+    model of these families, given by its hub id or folder. ``looks`` names the colour and texture of what these find:
+    "clip", another CLIP by hub id or folder, or "none". An error with an ``exit_code`` (DetectorError,
+    ModelUnavailable) says what is not there and how to get it.
     """
     models = locate(name, looks)
     if models is None:

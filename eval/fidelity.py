@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diffusion.layout import Box, Instance, Layout
 from eval.attributes import TINY_PALETTE, Palette, judge_attributes
 from eval.boxes import as_array, pairwise_distance, pairwise_iou, share_inside
-from eval.detectors import Detector, queries_of
+from eval.detector import Detector, queries_of
 from eval.intervals import bootstrap_ci95
 from eval.matching import assign, compatible, kind_of
 from eval.referee import with_roles

@@ -7,17 +7,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffusion.hub import from_hub
+from diffusion.places import ModelUnavailable
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
-
-
-class ModelMissing(OSError):
-    """A model that is not here or not what it should be; the message says which, and what to do."""
-
-    exit_code = 4
 
 
 def is_place(name: str) -> bool:
@@ -28,25 +25,9 @@ def is_place(name: str) -> bool:
 def model_folder(place: str) -> Path:
     """The folder of a model: the folder of that name, or this machine's copy of the hub's, fetched when it has none.
 
-    Raises ModelMissing, with the command that fetches it, when there is no copy and the hub cannot be reached.
+    Raises ModelUnavailable, with the command that fetches it, when there is no copy and the hub cannot be reached.
     """
-    if Path(place).is_dir():
-        return Path(place)
-    from huggingface_hub import snapshot_download
-
-    problem = "half of it is here"
-    for offline in (True, False):
-        try:
-            folder = Path(snapshot_download(place, local_files_only=offline, allow_patterns=_FILES))
-        except Exception as error:
-            problem = type(error).__name__
-            continue
-        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
-            return folder
-    raise ModelMissing(
-        f"{place} is not on this machine and cannot be fetched ({problem}); on a machine that reaches the hub: "
-        f"hf download {place}"
-    )
+    return Path(place) if Path(place).is_dir() else from_hub(place, _FILES, ["config.json", "*.safetensors"])
 
 
 def model_type(folder: Path) -> str:
@@ -55,12 +36,12 @@ def model_type(folder: Path) -> str:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelMissing(f"{path} is missing: no model of transformers was saved in this folder") from error
+        raise ModelUnavailable(f"{path} is missing: no model of transformers was saved in this folder") from error
     except (OSError, ValueError) as error:
-        raise ModelMissing(f"{path}: cannot be read: {error}") from error
+        raise ModelUnavailable(f"{path}: cannot be read: {error}") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if not isinstance(kind, str):
-        raise ModelMissing(f"{path}: names no model_type: this is no model of transformers")
+        raise ModelUnavailable(f"{path}: names no model_type: this is no model of transformers")
     return kind
 
 
@@ -73,8 +54,10 @@ def load_whole(kind: type[PreTrainedModel], folder: Path, device: str) -> Any:
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelMissing(f"{folder}: cannot be loaded as {kind.__name__}: {error}") from error
+        raise ModelUnavailable(f"{folder}: cannot be loaded as {kind.__name__}: {error}") from error
     if lacking := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-        raise ModelMissing(f"{folder}: weights that are missing or of another shape: {', '.join(lacking[:3])}{more}")
+        raise ModelUnavailable(
+            f"{folder}: weights that are missing or of another shape: {', '.join(lacking[:3])}{more}"
+        )
     return model.float().eval().to(device)

@@ -31,12 +31,6 @@ class Try:
     report: FidelityReport
     seconds: float
 
-    @property
-    def score(self) -> tuple[bool, int, float]:
-        """What the loop goes by: accepted, then the accepted instances, then the mean IoU."""
-        accepted = sum(verdict.accepted for verdict in self.report.instances)
-        return self.report.accepted, accepted, self.report.mean_iou or 0.0
-
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -101,7 +95,7 @@ def reseed(first: Try, draw: Callable[[Layout, int], Image.Image], check: Look, 
 
 
 def _best(first: Try, later: Sequence[Try]) -> Try:
-    return max((first, *later), key=lambda candidate: candidate.score)
+    return max((first, *later), key=lambda candidate: candidate.report.rank)
 
 
 def _later(cases: Sequence[Case], arm: str) -> int:

@@ -20,7 +20,7 @@ from PIL import Image
 from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import Scene, sample_scene
 from eval.boxes import iou
-from eval.detectors import BUNDLED
+from eval.places import BUNDLED
 from eval.report import Detection
 from eval.thresholds import TINY
 from eval.tiny_detector import TinyDetector

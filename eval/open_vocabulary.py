@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
 from diffusion.layout import Box
+from diffusion.places import ModelUnavailable
 from eval.attributes import Palette, own_words
 from eval.boxes import nms
-from eval.detectors import Detector, DetectorError, Query
-from eval.hub import ModelMissing, load_whole, model_type
+from eval.detector import Detector, DetectorError, Query
+from eval.hub import load_whole, model_type
 from eval.report import Detection
 from eval.thresholds import THRESHOLDS
 
@@ -78,7 +79,7 @@ class OpenVocabularyDetector(Detector):
             self._processor = self.image_processor.from_pretrained(folder, local_files_only=True)
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise ModelMissing(f"{folder}: its preprocessing cannot be loaded: {error}") from error
+            raise ModelUnavailable(f"{folder}: its preprocessing cannot be loaded: {error}") from error
         self.name = f"{name} + {looks.name}" if looks else name
         self.confident = self._thresholds.confident
 

@@ -102,6 +102,12 @@ class FidelityReport(_Record):
     reasons: tuple[str, ...]
     """Why the picture is not accepted, a line each; empty when it is."""
 
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """What decides which picture of a scene is best: accepted, then the accepted instances, then the mean IoU."""
+        accepted = sum(verdict.accepted for verdict in self.instances)
+        return self.accepted, accepted, self.mean_iou or 0.0
+
     def detections(self) -> tuple[Detection, ...]:
         """Everything that the detector found, matched or not, the most confident first."""
         matched = [

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from diffusion.layout import Box
 from diffusion.tiny.vocabulary import COLOURS, KINDS, TEXTURES
 from eval.boxes import iou
-from eval.detectors import BUNDLED
+from eval.places import BUNDLED
 from eval.report import Detection
 from eval.thresholds import TINY
 

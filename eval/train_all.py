@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from diffusion.tiny.bundle import WEIGHTS
-from eval.detectors import BUNDLED
+from eval.places import BUNDLED
 
 PICTURES = 12_000
 """How many of the scenes the autoencoder learns from at most: it sees crops, and these hold enough of them."""

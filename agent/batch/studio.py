@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from agent.checkers import Checkers, CheckSettings
     from diffusion.layout import Layout
-    from eval.detectors import Detector
+    from eval.detector import Detector
     from eval.report import FidelityReport
 
 ROWS_ON_CPU = 8

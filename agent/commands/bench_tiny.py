@@ -74,7 +74,7 @@ def tiny(
     from agent.console import messages
     from agent.render import RenderSettings
     from eval import tiny_ablations, tiny_bench
-    from eval.detectors import BUNDLED
+    from eval.places import BUNDLED
     from eval.tiny_detector import TinyDetector
 
     referee, which = TinyDetector.load(BUNDLED["tiny-referee"], "tiny-referee"), (pictures, largest, seed)

@@ -36,7 +36,7 @@ def rate(
 
     layout = read_plan(plan)
     picture = open_image(image)
-    chat = vlm_chat(vlm_model)
+    chat = vlm_chat(vlm_model, way_out="ask a person")
     usage: Usage = {}
     marks = rate(chat, layout, picture, timeout=llm_timeout, usage=usage).to_dict()
     if json:

@@ -241,7 +241,7 @@ def _ceiling(pictures: Sequence[Judged], beside: _Beside) -> tuple[list[Judged] 
     """Real pictures with true boxes as the same detector sees them, and what to know of them."""
     from agent.checkers import load_checker
     from agent.score_sources import from_images
-    from eval.detectors import BUNDLED
+    from eval.places import BUNDLED
 
     if not beside.wanted:
         return None, []

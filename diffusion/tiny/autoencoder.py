@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from diffusion.precision import mixed_precision
-from diffusion.tiny.pictures import FIRST_TRAINING_SEED, draw_pictures
+from diffusion.tiny.pictures import FIRST_TRAINING_SEED, draw_pictures, to_tensor
 from diffusion.training import Ema, average_gradients, join_processes, learning_rate, load_checkpoint, save_checkpoint
 
 FIRST_TEST_SEED, TEST_PICTURES = 5_000_000, 256
@@ -67,11 +67,6 @@ def build_autoencoder() -> AutoencoderDC:
         if name.endswith(".norm.weight"):
             parameter.data.fill_(0.1)
     return model
-
-
-def to_tensor(pictures: NDArray[np.uint8]) -> torch.Tensor:
-    """(B, H, W, 3) of 0 to 255 as (B, 3, H, W) of -1 to 1."""
-    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from diffusion.tiny.sampling import Split
 from diffusion.tiny.world import sample_scene
 
 if TYPE_CHECKING:
+    import torch
     from diffusers.models.autoencoders.autoencoder_dc import AutoencoderDC
 
 FIRST_TRAINING_SEED = 1_000_000
@@ -109,6 +110,13 @@ def draw_pictures(path: Path, pictures: int, first_seed: int, split: Split, proc
     return array
 
 
+def to_tensor(pictures: NDArray[np.uint8]) -> torch.Tensor:
+    """(B, H, W, 3) of 0 to 255 as (B, 3, H, W) of -1 to 1."""
+    import torch
+
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 def _drawn(seeds: range, split: Split, processes: int) -> Iterator[tuple[NDArray[np.uint8], str]]:
     """(picture, layout as JSON) of each seed, in order; processes keep a little ahead of the reader."""
     blocks = [seeds[low : low + _BLOCK] for low in range(0, len(seeds), _BLOCK)]
@@ -128,8 +136,6 @@ def _draw_block(seeds: range, split: Split) -> list[tuple[NDArray[np.uint8], str
 
 def _encode(autoencoder: AutoencoderDC, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
     import torch
-
-    from diffusion.tiny.autoencoder import to_tensor
 
     with torch.no_grad():
         latents = autoencoder.encode(to_tensor(pictures)).latent * autoencoder.config["scaling_factor"]

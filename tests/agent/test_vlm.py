@@ -16,7 +16,8 @@ from diffusion.formats import BoxReading
 from diffusion.layout import Box
 from diffusion.tiny.world import draw_layout
 from eval.boxes import iou
-from eval.detectors import DetectorError, Query, load_detector
+from eval.detector import DetectorError, Query
+from eval.detectors import load_detector
 from eval.fidelity import check
 from tests.agent.fake_openai_server import FakeOpenAI, fails, says
 from tests.agent.fake_vlm import looks, picture_of, text_of, written

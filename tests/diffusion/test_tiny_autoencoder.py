@@ -12,8 +12,8 @@ import torch
 from diffusers import AutoencoderDC
 
 from diffusion.tiny import autoencoder
-from diffusion.tiny.autoencoder import build_autoencoder, latent_moments, reconstruction_psnr, to_tensor
-from diffusion.tiny.pictures import draw_pictures, encode_scenes, read_scenes, ready
+from diffusion.tiny.autoencoder import build_autoencoder, latent_moments, reconstruction_psnr
+from diffusion.tiny.pictures import draw_pictures, encode_scenes, read_scenes, ready, to_tensor
 from diffusion.tiny.world import sample_scene
 
 BUNDLED = Path(autoencoder.__file__).parent / "weights" / "vae"

@@ -10,7 +10,7 @@ from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import Scene, Thing, draw_layout
 from eval.attributes import TINY_PALETTE, Palette
-from eval.detectors import Detector, Query
+from eval.detector import Detector, Query
 from eval.report import Detection
 
 SIDE = 128

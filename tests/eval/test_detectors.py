@@ -3,7 +3,9 @@
 import pytest
 
 from eval import tiny_detector
-from eval.detectors import BUNDLED, DetectorError, load_detector
+from eval.detector import DetectorError
+from eval.detectors import load_detector
+from eval.places import BUNDLED
 
 
 def test_an_unknown_detector_is_refused_with_the_known_ones():

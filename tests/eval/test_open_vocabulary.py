@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from diffusion.layout import Box
+from diffusion.places import ModelUnavailable
 from eval.boxes import iou
-from eval.detectors import DetectorError, Query, load_detector
+from eval.detector import DetectorError, Query
+from eval.detectors import load_detector
 from eval.fidelity import Acceptance, check
-from eval.hub import ModelMissing
 from eval.open_vocabulary import phrases_of
 from eval.thresholds import THRESHOLDS, TINY
 from tests.eval.oracle import scene
@@ -194,7 +195,7 @@ def broken(tmp_path, name, content):
     ],
 )
 def test_a_broken_model_is_an_unavailable_one(tmp_path, name, content, said):
-    with pytest.raises((ModelMissing, DetectorError), match=said) as caught:
+    with pytest.raises((ModelUnavailable, DetectorError), match=said) as caught:
         load_detector(broken(tmp_path, name, content), looks="none")
     assert caught.value.exit_code == 4
 
@@ -206,14 +207,14 @@ def test_a_missing_weight_is_never_left_random(tmp_path):
     weights = load_file(SAVED / "owlv2" / "model.safetensors")
     del weights["box_head.dense0.weight"]
     save_file(weights, f"{folder}/model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"missing or of another shape: box_head\.dense0\.weight"):
+    with pytest.raises(ModelUnavailable, match=r"missing or of another shape: box_head\.dense0\.weight"):
         load_detector(folder, looks="none")
 
 
 def test_pickled_weights_are_not_read(tmp_path):
     folder = broken(tmp_path, "model.safetensors", None)
     torch.save({"box_head.dense0.weight": torch.zeros(1)}, f"{folder}/pytorch_model.bin")
-    with pytest.raises(ModelMissing):
+    with pytest.raises(ModelUnavailable):
         load_detector(folder, looks="none")
 
 
@@ -222,14 +223,14 @@ def test_what_cannot_be_fetched_names_the_command_that_does(monkeypatch, tmp_pat
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        ModelMissing, match=r"cannot be fetched \(\w+\).*: hf download \w+[\w.-]*/\w+[\w.-]*$"
+        ModelUnavailable, match=r"cannot be fetched \(\w+\).*: hf download \w+[\w.-]*/\w+[\w.-]*$"
     ) as caught:
         load_detector(name)
     assert caught.value.exit_code == 4
 
 
 def test_a_model_that_is_neither_clip_nor_there_cannot_name_looks():
-    with pytest.raises(ModelMissing, match="a model of type 'owlv2'; looks are named by one of type 'clip'"):
+    with pytest.raises(ModelUnavailable, match="a model of type 'owlv2'; looks are named by one of type 'clip'"):
         load_detector(str(SAVED / "owlv2"), looks=str(SAVED / "owlv2"))
 
 

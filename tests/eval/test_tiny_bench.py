@@ -9,8 +9,8 @@ from diffusion.layout import Box
 from diffusion.tiny.vocabulary import describe
 from diffusion.tiny.world import sample_scene
 from eval.colours import colour_share
-from eval.detectors import BUNDLED
 from eval.frechet import frechet_distance
+from eval.places import BUNDLED
 from eval.tiny_ablations import ablations
 from eval.tiny_bench import bench_formats, bench_tiny, look
 from eval.tiny_detector import TinyDetector

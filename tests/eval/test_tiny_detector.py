@@ -11,8 +11,8 @@ from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import COLOURS, KINDS, TEXTURES
 from diffusion.tiny.world import draw_layout, sample_scene
 from eval.boxes import iou
-from eval.detectors import BUNDLED
 from eval.measure_tiny_detector import measure
+from eval.places import BUNDLED
 from eval.report import Detection
 from eval.thresholds import TINY
 from eval.tiny_detector import (
