@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from agent.endpoint import setting
+from agent.chat.endpoint import setting
 from agent.llm import LLMPlanner
 from agent.llm_cache import default_cache
 from agent.planner import PlannerError, Reviser

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from agent.chat.usage import add_usage
 from agent.critic import Critique, Finding, critique
 from agent.planner import Plan, PlannerError, Reviser
-from agent.usage import add_usage
 from diffusion.layout import Layout, LayoutError
 from eval.report import FidelityReport
 

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from agent.chat import Chat, Deadline
-from agent.chat_traits import Message
-from agent.dialogue import ask_until_valid
-from agent.endpoint import Endpoint
+from agent.chat.chat import Chat, Deadline
+from agent.chat.dialogue import ask_until_valid
+from agent.chat.endpoint import Endpoint
+from agent.chat.traits import Message
+from agent.chat.usage import Usage, add_usage
 from agent.llm_cache import LLMCache, question_key
 from agent.planner import Plan, PlannerError
 from agent.replanning import accepted_ids, keep_what_must_stay, measured
-from agent.usage import Usage, add_usage
 from diffusion.layout import MAX_INSTANCES, SCHEMA_VERSION, Layout, LayoutError, layout_from_dict
 from eval.report import FidelityReport
 from prompts.answers import InvalidAnswer

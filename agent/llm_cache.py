@@ -17,9 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.chat_traits import FORMS, Message, Traits
+from agent.chat.endpoint import Endpoint, setting
+from agent.chat.traits import FORMS, Message, Traits
 from agent.console import warn
-from agent.endpoint import Endpoint, setting
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
-from agent.chat import Chat, Deadline, user_message
-from agent.dialogue import ask_until_valid
-from agent.usage import Usage
+from agent.chat.chat import Chat, Deadline, user_message
+from agent.chat.dialogue import ask_until_valid
+from agent.chat.usage import Usage
 from agent.vlm import as_sent, png
 from diffusion.layout import Layout
 from prompts.answers import Wire, read_object, schema_of

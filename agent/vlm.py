@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from agent.chat import Chat, Deadline, user_message
-from agent.dialogue import ask_until_valid
-from agent.endpoint import Endpoint, Names, setting
-from agent.usage import Usage
+from agent.chat.chat import Chat, Deadline, user_message
+from agent.chat.dialogue import ask_until_valid
+from agent.chat.endpoint import Endpoint, Names, setting
+from agent.chat.usage import Usage
 from agent.vlm_boxes import VARIABLE, in_words, reading_for, to_box
 from diffusion.formats import BoxReading
 from diffusion.tiny.vocabulary import TEXTURES

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.batch.folder import BatchFolder
 from agent.batch.items import Item
+from agent.chat.usage import Usage
 from agent.planner import Plan
 from agent.run import picture_text, png_bytes
-from agent.usage import Usage
 from diffusion.layout import LayoutError, read_layout
 from eval.manifest import Entry, Round, Score, Timings
 from eval.report import FidelityReport

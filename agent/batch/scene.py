@@ -13,6 +13,7 @@ from agent.batch.engine import Engine
 from agent.batch.item_files import DrawnRound, ItemFiles
 from agent.batch.items import Item, ReadyPlan
 from agent.batch.studio import Drawn, Job, Refusal
+from agent.chat.usage import Usage, add_usage
 from agent.criticised import CriticisedPlanner, Revision
 from agent.drawable import tiny_gaps
 from agent.exits import ExitCode, Stop
@@ -20,7 +21,6 @@ from agent.loop import Event, Finished, Planned, run_loop
 from agent.planner import Plan, Planner, Reviser
 from agent.render import RenderSettings
 from agent.run import now
-from agent.usage import Usage, add_usage
 from diffusion.layout import Layout
 from eval.manifest import Entry, Timings
 from eval.report import FidelityReport

@@ -11,9 +11,9 @@ from typing import Any
 from agent.batch.folder import BatchFolder
 from agent.batch.items import Item
 from agent.batch.runner import Unrecorded
+from agent.chat.usage import Usage, add_usage, usage_in_words
 from agent.console import emit, messages, note, say, warn
 from agent.exits import ExitCode
-from agent.usage import Usage, add_usage, usage_in_words
 from eval.manifest import Entry
 
 EVERY = 10.0

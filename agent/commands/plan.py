@@ -162,6 +162,6 @@ def _show_notes(made: Plan) -> None:
     if made.cached:
         say("The LLM was asked this before: its plan comes from the cache (--no-cache asks again).")
     if made.usage:
-        from agent.usage import usage_in_words
+        from agent.chat.usage import usage_in_words
 
         say(f"The LLM took {usage_in_words(made.usage)}.")

@@ -27,10 +27,10 @@ def rate(
     json: options.Json = False,
 ) -> None:
     """Let a VLM rate a picture, 1 to 5: does each thing fit the scene, quality of the things, sizes and arrangement."""
+    from agent.chat.usage import Usage
     from agent.commands.plan_file import read_plan
     from agent.pictures import open_image
     from agent.rater import QUESTIONS, rate
-    from agent.usage import Usage
     from agent.vlm import vlm_chat
     from prompts.texts import prompt
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent import chat_errors as errors
-from agent.endpoint import Endpoint
+from agent.chat import errors
+from agent.chat.endpoint import Endpoint
 from agent.llm_cache import LLMCache, question_key
 from tests.agent.fake_openai_server import FakeOpenAI, fails, says
 from tests.agent.llm_answers import GOOD, answer, cup, plan, planner

@@ -14,7 +14,7 @@ from typing import Any
 import openai
 import pytest
 
-from agent.chat_errors import LLMFailure
+from agent.chat.errors import LLMFailure
 from agent.llm_cache import LLMCache
 from diffusion.layout import layout_from_dict
 from prompts.wire import read_answer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent import chat_errors as errors
+from agent.chat import errors
 from tests.agent.fake_openai_server import FakeOpenAI, completion, says, sends
 from tests.agent.llm_answers import GOOD, answer, cup, plan
 

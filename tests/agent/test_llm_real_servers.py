@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.endpoint import Endpoint
+from agent.chat.endpoint import Endpoint
 from agent.llm_cache import default_cache
 from diffusion.layout import layout_from_dict
 from prompts.texts import prompt

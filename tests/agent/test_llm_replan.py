@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.chat_errors import AnswerInvalid
+from agent.chat.errors import AnswerInvalid
 from agent.llm import LLMPlanner
 from agent.planner import Plan
 from diffusion.layout import Box, Instance, Layout, Mask, Point

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from agent import chat_errors as errors
-from agent.chat import user_message
-from agent.chat_traits import Traits
+from agent.chat import errors
+from agent.chat.chat import user_message
+from agent.chat.traits import Traits
 from agent.llm_cache import LLMCache
 from prompts.wire import wire_schema
 from tests.agent.fake_openai_server import (

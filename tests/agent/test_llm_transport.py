@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agent import chat_errors as errors
+from agent.chat import errors
 from agent.llm import LLMPlanner
 from agent.planner import PlannerUnavailable
 from tests.agent.fake_openai_server import FakeOpenAI, Step, dribbles, drops, fails, says, sends, sends_text, stalls
@@ -54,7 +54,7 @@ def test_retry_after_is_waited_for() -> None:
 
 @pytest.mark.parametrize("dated", [False, True], ids=["seconds", "date"])
 def test_a_wait_beyond_the_deadline_is_not_begun(dated: bool, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "agent.chat")
+    caplog.set_level("INFO", "agent.chat.chat")
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True) if dated else "300"
     with (
         FakeOpenAI(fails(429, headers={"retry-after": later})) as server,

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from agent.chat.usage import price_of, usage_in_words
 from agent.llm import LLMPlanner
 from agent.planner import PlannerError, PlannerUnavailable
-from agent.usage import price_of, usage_in_words
 from tests.agent.fake_openai_server import FakeOpenAI, Step, completion, fails, says, sends
 from tests.agent.llm_answers import GOOD
 

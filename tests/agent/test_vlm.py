@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from agent.chat_errors import AnswerInvalid, Unreachable
+from agent.chat.errors import AnswerInvalid, Unreachable
 from agent.planner import PlannerError
 from agent.rater import Rating, rate
 from agent.vlm import GRID, LARGEST, VlmDetector, as_sent, sent_size, vlm_chat

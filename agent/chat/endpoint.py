@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from agent.chat.usage import Price, price_of
 from agent.planner import PlannerError
-from agent.usage import Price, price_of
 
 OPENAI_URL = "https://api.openai.com/v1"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from agent import chat_errors as errors
-from agent.endpoint import Endpoint
-from agent.usage import Usage, add_usage
+from agent.chat import errors
+from agent.chat.endpoint import Endpoint
+from agent.chat.usage import Usage, add_usage
 
 if TYPE_CHECKING:
     import openai

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import tenacity
 
-from agent import chat_errors as errors
-from agent.chat_reading import connection_failure, read_completion, status_failure, words_of
-from agent.chat_traits import Message, Traits
-from agent.endpoint import Endpoint
-from agent.usage import Usage
+from agent.chat import errors
+from agent.chat.endpoint import Endpoint
+from agent.chat.reading import connection_failure, read_completion, status_failure, words_of
+from agent.chat.traits import Message, Traits
+from agent.chat.usage import Usage
 
 if TYPE_CHECKING:
     import openai

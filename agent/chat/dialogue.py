@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from agent.chat import Chat, Deadline
-from agent.chat_errors import AnswerInvalid, LLMFailure, OutOfTime
-from agent.chat_traits import Message
-from agent.usage import Usage
+from agent.chat.chat import Chat, Deadline
+from agent.chat.errors import AnswerInvalid, LLMFailure, OutOfTime
+from agent.chat.traits import Message
+from agent.chat.usage import Usage
 from prompts.answers import InvalidAnswer, after_thinking
 from prompts.texts import prompt as prompt_text
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 Message = dict[str, Any]
-"""``role`` and ``content``: a text, or a list of parts (see ``agent.chat.user_message``)."""
+"""``role`` and ``content``: a text, or a list of parts (see ``agent.chat.chat.user_message``)."""
 
 FORMS = ("strict schema", "JSON with schema", "JSON", "none")
 """Ways to ask for JSON, the strictest first; "JSON with schema" is that of llama.cpp's and its relatives' servers."""

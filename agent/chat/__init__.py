@@ -1,0 +1,1 @@
+"""How a model on an OpenAI-compatible server is asked: retries, one deadline, and until its answer is valid."""
