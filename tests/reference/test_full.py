@@ -21,7 +21,7 @@ CASES = {case["name"]: case for case in facts("cases")["full"]}
 
 @pytest.fixture(scope="module")
 def half(full) -> InstanceDiffusionUNet:
-    """The same weights in bfloat16: another 2.5 GB. Emulated, one pass takes most of an hour."""
+    """The same weights in bfloat16: another 2.5 GB. A CPU that emulates the type takes more than ten times as long."""
     if training_type(torch.device("cpu")) != torch.bfloat16:
         pytest.skip("this CPU does not multiply bfloat16 itself; tests/reference/test_forward.py does it in small")
     with torch.device("meta"):
