@@ -52,7 +52,8 @@ class BatchFolder:
         self._claims = Claims(path / LOCKS)
         self._lock = threading.Lock()
         self._read_up_to = 0
-        self._inode: int | None = None
+        self._manifest: int | None = None
+        """A descriptor of the file that was read last, which keeps its inode number from being given to another."""
 
     @classmethod
     def open(cls, path: Path, settings: dict[str, Any], weights: dict[str, str | None] | None = None) -> BatchFolder:
@@ -156,6 +157,12 @@ class BatchFolder:
 
     def close(self) -> None:
         self._claims.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._manifest is not None:
+            os.close(self._manifest)
+            self._manifest = None
 
     def _begin(self, settings: dict[str, Any], weights: dict[str, str | None], *, anew: bool) -> None:
         """Goes on with what the record says, or begins with these settings where there is none, or ``anew``."""
@@ -229,9 +236,12 @@ class BatchFolder:
         except FileNotFoundError:
             return
         known = self.known
-        if status.st_ino != self._inode or status.st_size < self._read_up_to:
+        same = self._manifest is not None and os.path.samestat(status, os.fstat(self._manifest))
+        if not same or status.st_size < self._read_up_to:
             known = {}
-            self._read_up_to, self._inode = 0, status.st_ino
+            self._read_up_to = 0
+            self._let_go()
+            self._manifest = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         if status.st_size > self._read_up_to:
             for entry, end in iterate_manifest(self.path, self._read_up_to):
                 known[entry.id] = _known(entry)

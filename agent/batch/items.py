@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,7 +57,7 @@ class Item:
     place: str
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         return safe_name(self.id)
 

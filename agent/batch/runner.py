@@ -53,10 +53,10 @@ class Batch:
         self._folder, self._planner, self._engine, self._settings = folder, planner, engine, settings
         self._turns = threading.BoundedSemaphore(planners)
         self._on_entry = on_entry
-        self._todo = deque((place, item) for place, item in enumerate(items) if item.id not in folder.known)
+        self._items, self._count = items, engine.in_flight + planners
+        self._todo: deque[tuple[int, Item]] = deque()
         self._elsewhere: deque[tuple[int, Item]] = deque()
         self._lock = threading.Lock()
-        self._count = min(len(self._todo), engine.in_flight + planners)
         self._defect: BaseException | None = None
 
     def run(self) -> None:
@@ -64,7 +64,19 @@ class Batch:
 
         An interruption ends it at once, and the engine.
         """
-        threads = [threading.Thread(target=self._work, daemon=True, name=f"item-{n}") for n in range(self._count)]
+        # What failed here may meanwhile be tried again by another process.
+        while todo := self._unfinished():
+            self._todo.extend(todo)
+            self._finish_all(min(len(todo), self._count))
+
+    def _unfinished(self) -> list[tuple[int, Item]]:
+        """The items without a line in the manifest, but for those whose line could not be written."""
+        self._folder.catch_up()
+        over = self._folder.known.keys() | self.unrecorded.keys()
+        return [(place, item) for place, item in enumerate(self._items) if item.id not in over]
+
+    def _finish_all(self, count: int) -> None:
+        threads = [threading.Thread(target=self._work, daemon=True, name=f"item-{n}") for n in range(count)]
         try:
             for thread in threads:
                 thread.start()
