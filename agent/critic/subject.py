@@ -111,6 +111,7 @@ def subjects_of(layout: Layout, scene: Scene) -> list[Subject]:
     return subjects
 
 
+@lru_cache(maxsize=4096)
 def names_alike(name: str, other: str) -> bool:
     """Whether two singular nouns name the same kind: equal, synonyms, or a compound and its head of about its size."""
     if name == other or any(name in synonyms and other in synonyms for synonyms in w.SYNONYMS):
@@ -160,7 +161,6 @@ def _most_telling(category: str, head: str, words: frozenset[str]) -> tuple[Noun
     return (by_caption, True) if by_caption.known else (by_category, False)
 
 
-@lru_cache(maxsize=1024)
 def _read_caption(caption: str) -> Scene:
     try:
         return parse(caption)

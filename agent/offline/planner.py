@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from agent.critic import critique
 from agent.offline.place import place
@@ -16,7 +17,7 @@ from diffusion.layout import Instance, Layout
 from eval.report import FidelityReport
 
 REVISIONS = 6
-"""How often a plan that the critic objects to is placed anew."""
+"""How often a plan that the critic objects to is placed anew at most."""
 
 
 class OfflinePlanner:
@@ -55,12 +56,12 @@ class OfflinePlanner:
         return Plan(layout, tuple(dict.fromkeys(notes)))
 
     def revise(self, prompt: str, layout: Layout, remarks: Sequence[str], *, seed: int) -> Plan:
-        """The things placed anew, a few times over: the plan of which the critic has least to say, with the remarks."""
-        plans = [
-            self.plan(prompt, width=layout.width, height=layout.height, seed=seed * 1000 + attempt)
-            for attempt in range(1, REVISIONS + 1)
-        ]
-        best = min(plans, key=lambda plan: len(critique(prompt, plan.layout).findings))
+        """The things placed anew until the critic has nothing to say, or a few times: then the best of these."""
+        tried: list[tuple[int, Plan]] = []
+        while len(tried) < REVISIONS and all(findings for findings, _ in tried):
+            plan = self.plan(prompt, width=layout.width, height=layout.height, seed=seed * 1000 + len(tried) + 1)
+            tried.append((len(critique(prompt, plan.layout).findings), plan))
+        _, best = min(tried, key=itemgetter(0))
         return replace(best, notes=(*best.notes, *(f"placed anew: {remark}" for remark in remarks)))
 
     def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:

@@ -46,6 +46,7 @@ Pull = Callable[[float], None]
 
 def relax(bodies: list[Body], constraints: list[Constraint], pulls: list[Pull], sweeps: int = 120) -> float:
     """Sweep until nothing is violated; the largest violation that is left. ``pulls`` are wishes that fade out."""
+    constraints = [*constraints, *(_on_canvas(body) for body in bodies if body.mobility)]
     worst = 0.0
     for sweep in range(sweeps):
         strength = 0.25 * max(0.0, 1 - 1.6 * sweep / sweeps)
@@ -54,9 +55,9 @@ def relax(bodies: list[Body], constraints: list[Constraint], pulls: list[Pull], 
                 pull(strength)
         worst = 0.0
         for constraint in constraints:
-            worst = max(worst, constraint())
-        for body in bodies:
-            worst = max(worst, _keep_on_canvas(body))
+            violation = constraint()
+            if violation > worst:
+                worst = violation
         if worst < TOLERANCE and sweep > sweeps // 6:
             return worst
     return worst
@@ -75,11 +76,13 @@ def above(a: Body, b: Body, gap: float) -> Constraint:
 def apart(a: Body, b: Body, gap: float) -> Constraint:
     """No overlap, and a gap, along whichever axis needs the smaller move."""
 
+    reach_x, reach_y = (a.w + b.w) / 2 + gap, (a.h + b.h) / 2 + gap
+
     def project() -> float:
-        over_x = (a.w + b.w) / 2 + gap - abs(a.x - b.x)
+        over_x = reach_x - abs(a.x - b.x)
         if over_x <= 0:
             return 0.0
-        over_y = (a.h + b.h) / 2 + gap - abs(a.y - b.y)
+        over_y = reach_y - abs(a.y - b.y)
         if over_y <= 0:
             return 0.0
         if over_x <= over_y:
@@ -215,12 +218,16 @@ def _push_y(first: Body, second: Body, amount: float) -> float:
     return amount
 
 
-def _keep_on_canvas(body: Body) -> float:
-    if not body.mobility:
-        return 0.0
-    half_w, half_h = body.w / 2 + MARGIN, body.h / 2 + MARGIN
-    x = min(max(body.x, half_w), 1 - half_w) if half_w < 0.5 else 0.5
-    y = min(max(body.y, half_h), 1 - half_h) if half_h < 0.5 else 0.5
-    moved = max(abs(x - body.x), abs(y - body.y))
-    body.x, body.y = x, y
-    return moved
+def _on_canvas(body: Body) -> Constraint:
+    """The whole box lies on the canvas, or its centre in the middle where it is too large for that."""
+    half_w, half_h = min(body.w / 2 + MARGIN, 0.5), min(body.h / 2 + MARGIN, 0.5)
+    most_x, most_y = 1 - half_w, 1 - half_h
+
+    def project() -> float:
+        x, y = body.x, body.y
+        if half_w <= x <= most_x and half_h <= y <= most_y:
+            return 0.0
+        body.x, body.y = min(max(x, half_w), most_x), min(max(y, half_h), most_y)
+        return max(abs(body.x - x), abs(body.y - y))
+
+    return project

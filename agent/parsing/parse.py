@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 
 from agent.parsing import roles
@@ -18,8 +19,12 @@ from agent.planner import PlannerError
 from diffusion.layout import MAX_INSTANCES
 
 
+@lru_cache(maxsize=4096)
 def parse(prompt: str) -> Scene:
-    """The scene of a prompt; PlannerError for an empty prompt, one without any thing or scene, or too many things."""
+    """The scene of a prompt; PlannerError for an empty prompt, one without any thing or scene, or too many things.
+
+    The planner, the critic and every revision read the same text: it is read once, and nobody may change the scene.
+    """
     text = clean(prompt)
     scene = _Parser(_join_attributes(read(text))).parse()
     scene.top_down |= _FROM_ABOVE.search(text) is not None
