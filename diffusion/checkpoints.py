@@ -8,7 +8,6 @@ the noise schedule and the sampler, the published code is followed.
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -46,8 +45,10 @@ PUBLISHED_SCHEDULE = {
     "set_alpha_to_one": False,
     "steps_offset": 1,
     "timestep_spacing": "leading",
+    "clip_sample": False,
 }
-"""Under which diffusers' PNDM takes the steps of the published PLMS sampler."""
+"""Under which diffusers' PNDM takes the steps of the published PLMS sampler. The last one is for DDIM and DDPM, which
+would clip latents like pictures when they are made of this configuration."""
 
 
 def load_pipeline(
@@ -68,7 +69,7 @@ def load_pipeline(
         return pipeline.to(device)
     except ModelUnavailable:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # the libraries that read the files raise whatever a wrong one leads them to
         raise ModelUnavailable(f"{place}: cannot be loaded as an InstanceDiffusion pipeline: {error}") from error
 
 
@@ -99,8 +100,7 @@ def _scheduler(folder: Path, name: str) -> Any:
     config = _json(folder / "scheduler" / "scheduler_config.json")
     if _json(folder / "unet" / "config.json").get("attention_type") == PORT:
         # the port's conversion script writes plain linear betas; the published network was trained on squared ones
-        known = inspect.signature(kind.__init__).parameters
-        config |= {key: value for key, value in PUBLISHED_SCHEDULE.items() if key in known}
+        config |= PUBLISHED_SCHEDULE
     return kind.from_config(config)
 
 
@@ -177,7 +177,9 @@ def _read_published(path: Path, dtype: torch.dtype, base: str) -> InstanceDiffus
         _fill(models[name], part.weights, f"{path}: {name}", dtype)
     for name in lacking:
         models[name] = _exactly(AutoencoderKL if name == "vae" else CLIPTextModel, folder / name, dtype)
-    return InstanceDiffusionPipeline(**models, tokenizer=tokenizer, scheduler=PNDMScheduler(**PUBLISHED_SCHEDULE))
+    return InstanceDiffusionPipeline(
+        **models, tokenizer=tokenizer, scheduler=PNDMScheduler.from_config(PUBLISHED_SCHEDULE)
+    )
 
 
 def _fill(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], where: str, dtype: torch.dtype) -> None:

@@ -40,7 +40,7 @@ def load_refiner(folder: str | None = None, *, device: str, dtype: torch.dtype |
             local_files_only=True,
             add_watermarker=False,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # the libraries that read the files raise whatever a wrong one leads them to
         raise ModelUnavailable(f"{place}: cannot be loaded as an SDXL refiner: {error}") from error
     return refiner.to(device)
 

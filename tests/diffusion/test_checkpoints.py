@@ -12,7 +12,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import torch
-from diffusers import PNDMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from diffusion.checkpoints import ModelUnavailable, load_pipeline
@@ -134,6 +134,7 @@ def test_the_port_takes_the_published_samplers_steps(port: Path):
     scheduler.set_timesteps(50)
     assert scheduler.timesteps.tolist() == [981, 961, *range(961, 0, -20)]
     assert scheduler.final_alpha_cumprod == scheduler.alphas_cumprod[0]
+    assert not DDIMScheduler.from_config(scheduler.config).config.clip_sample
 
 
 def test_half_a_download_does_not_count(port: Path, cache: Path):
@@ -223,6 +224,14 @@ def with_no_scheduler(folder: Path) -> None:
     rewrite(folder / "model_index.json", scheduler=["diffusers", "AutoencoderKL"])
 
 
+def with_a_width_in_words(folder: Path) -> None:
+    rewrite(folder / "text_encoder" / "config.json", hidden_size="wide")
+
+
+def with_a_number_for_betas(folder: Path) -> None:
+    rewrite(folder / "scheduler" / "scheduler_config.json", trained_betas=-1)
+
+
 def without_a_tokenizer(folder: Path) -> None:
     shutil.rmtree(folder / "tokenizer")
 
@@ -244,6 +253,8 @@ BROKEN = {
     with_an_option_we_lack: r"use_linear_projection = True",
     with_another_class: r"vae is system; expected one of",
     with_no_scheduler: r"AutoencoderKL is no scheduler",
+    with_a_width_in_words: r"cannot be loaded as an InstanceDiffusion pipeline: .*hidden_size",
+    with_a_number_for_betas: r"cannot be loaded as an InstanceDiffusion pipeline",
     without_a_tokenizer: r"tokenizer",
 }
 

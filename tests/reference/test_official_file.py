@@ -11,6 +11,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
 from diffusion.checkpoints import ModelUnavailable, load_pipeline
 from diffusion.official import unet_name
@@ -79,6 +80,7 @@ def test_the_networks_are_the_same_functions(loaded, reduced):
 def test_it_is_drawn_with_the_published_sampler_and_defaults(loaded):
     loaded.scheduler.set_timesteps(50)
     assert loaded.scheduler.timesteps.tolist() == [981, 961, *range(961, 0, -20)]
+    assert not DDIMScheduler.from_config(loaded.scheduler.config).config.clip_sample
     assert loaded.scheduler.alphas_cumprod[981].item() == pytest.approx(0.00578, abs=1e-5)
     assert loaded.config.defaults == {
         "num_inference_steps": 50,
