@@ -11,6 +11,7 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from diffusers import SchedulerMixin
@@ -156,9 +157,12 @@ def _updates(scheduler: SchedulerMixin, timesteps: torch.Tensor, steps: int) -> 
     """Which update each of the scheduler's entries belongs to; the inputs are joined between updates only.
 
     Second-order schedulers evaluate twice an update, PNDM's Runge-Kutta steps four times; PNDM without them evaluates
-    its first update twice.
+    its first update twice. An update of a singlestep solver begins with an entry of order 1, to whose latents the
+    update's other entries return.
     """
     entries = range(len(timesteps))
+    if orders := getattr(scheduler, "order_list", ()):
+        return [begun - 1 for begun in accumulate(order == 1 for order in orders)]
     if scheduler.order == 2:
         return [entry // 2 for entry in entries]
     runge_kutta = len(getattr(scheduler, "prk_timesteps", ()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, PNDMScheduler
+from diffusers import DDIMScheduler, DEISMultistepScheduler, DPMSolverSinglestepScheduler, PNDMScheduler
 
 from diffusion.checkpoints import PUBLISHED_SCHEDULE
 from diffusion.places import TINY_FOLDER
@@ -13,7 +13,7 @@ from diffusion.schedulers import SAMPLERS, scheduler_named
 from tests.diffusion.small import noise
 
 MODELS = {
-    "published": PNDMScheduler(**PUBLISHED_SCHEDULE),
+    "published": PNDMScheduler.from_config(PUBLISHED_SCHEDULE),
     "miniature": DDIMScheduler.from_pretrained(TINY_FOLDER / "scheduler"),
 }
 
@@ -58,10 +58,15 @@ def test_with_its_own_number_of_steps_a_sampler_gets_there(model: str, name: str
     assert (denoise(scheduler, steps) - expected).norm() / expected.norm() < NEAR[name]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_goes_on_from_the_merged_latents(name: str):
+OTHERS = {"DEIS": DEISMultistepScheduler, "DPM++ 2S": DPMSolverSinglestepScheduler}
+
+
+@pytest.mark.parametrize("mis", [0.5, 0.525])
+@pytest.mark.parametrize("name", [*SAMPLERS, *OTHERS])
+def test_every_sampler_goes_on_from_the_merged_latents(name: str, mis: float):
     """Some remember the latents before the last; what they do with them must not undo the merge."""
-    scheduler = scheduler_named(name, MODELS["published"])
+    present = MODELS["published"]
+    scheduler = OTHERS[name].from_config(present.config) if name in OTHERS else scheduler_named(name, present)
     merged: list[tuple[int, torch.Tensor]] = []
     entries: list[torch.Tensor] = []
 
@@ -69,7 +74,7 @@ def test_every_sampler_goes_on_from_the_merged_latents(name: str):
         merged.append((len(entries), inputs.mean(0)))
         return merged[-1][1]
 
-    drawn = denoise(scheduler, 40, mis=0.5, merge=merge, entries=entries)
+    drawn = denoise(scheduler, 40, mis=mis, merge=merge, entries=entries)
     expected = ideal(scheduler, 40, merged[0][0], torch.stack([latents for _, latents in merged]))
     assert (
         (drawn - expected).norm() / expected.norm()
@@ -101,6 +106,14 @@ def test_the_noise_schedule_and_the_prediction_stay_the_models(model: str, name:
     scheduler = scheduler_named(name, MODELS[model])
     assert torch.allclose(scheduler.alphas_cumprod, MODELS[model].alphas_cumprod)
     assert scheduler.config.prediction_type == MODELS[model].config.prediction_type
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_scheduler_made_of_the_models_own_does_not_clip_latents(model: str):
+    """DDIM clips unless the configuration says otherwise, which PNDM's own options don't."""
+    swapped = DDIMScheduler.from_config(MODELS[model].config)
+    expected = ideal(swapped, 50)
+    assert (denoise(swapped, 50) - expected).norm() / expected.norm() < NEAR["ddim"]
 
 
 def test_pndm_is_the_published_sampler():
