@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
@@ -39,6 +39,8 @@ MOST_ROWS = 32
 """With more, a row of the miniature takes longer again on a CPU, and no network gains."""
 NULL = -1
 """The number of a picture's unconditional input, beside 0 for all instances and j for instance j alone."""
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 InstanceMask = bool | Literal["nearest"]
 Condition = tuple[torch.Tensor, InstanceTokens]
@@ -120,10 +122,22 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
         if unknown:
             raise ValueError(f"callbacks cannot have {sorted(unknown)}; they can have {self._callback_tensor_inputs}")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type = {output_type!r}; it can be {', '.join(OUTPUT_TYPES)}")
+        if num_images_per_prompt < 1:
+            raise ValueError(f"num_images_per_prompt = {num_images_per_prompt}; at least 1 picture must be drawn")
+        if not isinstance(negative_prompt, str | None):
+            raise TypeError("negative_prompt is one text for all; without it each layout's own negative_prompt counts")
         given: dict[str, Any] = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
         given |= {"alpha": alpha, "mis": mis, "merge": merge, "instance_mask": instance_mask}
         settings = {**self.config.defaults, **{key: value for key, value in given.items() if value is not None}}
+        _check_settings(settings, mask_axes)
         plans = [layouts] if isinstance(layouts, Layout) else list(layouts)
+        if strangers := {type(plan).__name__ for plan in plans if not isinstance(plan, Layout)}:
+            raise TypeError(
+                f"this pipeline draws Layouts, not {', '.join(strangers)}; diffusion.layout reads them from files and "
+                "makes them of dictionaries"
+            )
         seeds = [seed] * len(plans) if isinstance(seed, int) else list(seed)
         if len(seeds) != len(plans):
             raise ValueError(f"{len(seeds)} seeds for {len(plans)} layouts; give one for all, or one each")
@@ -133,26 +147,20 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         rows = _rows_at_once(height, width) if rows_at_once is None else rows_at_once
         if rows < 1:
             raise ValueError(f"rows_at_once = {rows}; at least 1 row must run")
-        guided = settings["guidance_scale"] > 1
+        guided = settings["guidance_scale"] != 1
         strength = Strength(alpha=settings["alpha"], mis=settings["mis"])
         merging, masked = settings["merge"], settings["instance_mask"]
-        if merging not in MERGES:
-            raise ValueError(f"merge = {merging!r}; it can be {', '.join(MERGES)}")
-        if masked not in (True, False, "nearest") or (masked == "nearest" and mask_axes != "xy"):
-            raise ValueError(
-                f"instance_mask = {masked!r} with mask_axes = {mask_axes!r}: it can be True or False with either axes, "
-                "or 'nearest' with 'xy'"
-            )
         if merging != "average" and strength.mis > 0:
             for plan in plans:
                 pasted_cells(plan, height, width, mask_axes)
         masking = {"instance_mask": bool(masked), "mask_axes": mask_axes, "height": height, "width": width}
         alone = strength.mis > 0
+        negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans if guided]
+        self._report_lost_words([*(text for plan in plans for text in (plan.caption, *_phrases(plan))), *negatives])
         # all texts first: where models are offloaded, the text encoder has to be brought in but once
         phrases = [self.encode_phrases(_phrases(plan)) for plan in plans]
         prompts = [self.encode_prompts([plan.caption, *(_phrases(plan) if alone else ())]) for plan in plans]
-        negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans]
-        unwanted_prompts = [self.encode_prompts([text])[0] for text in negatives if guided]
+        unwanted_prompts = [self.encode_prompts([text])[0] for text in negatives]
         grounded = [
             ground(plan, text, self.unet.slots, seed=own) for plan, text, own in zip(plans, phrases, seeds, strict=True)
         ]
@@ -208,26 +216,28 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def encode_prompts(self, texts: Sequence[str]) -> torch.Tensor:
-        """(n, tokens, C): every token's state, padded to the tokenizer's length; a warning names what does not fit."""
-        length = self.tokenizer.model_max_length
-        for text in texts:
-            count = len(self.tokenizer(text, truncation=False)["input_ids"])
-            if count > length:
-                logger.warning(
-                    f"the text encoder reads {length} tokens; the last {count - length} of {text!r} are lost"
-                )
-        encoded = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
-        )
-        return self.text_encoder(encoded.input_ids.to(self._execution_device)).last_hidden_state
+        """(n, tokens, C): every token's state, padded to the tokenizer's length."""
+        return self._read(texts, padding="max_length").last_hidden_state
 
     def encode_phrases(self, texts: Sequence[str]) -> torch.Tensor:
         """(n, C): the pooled state at the end of each instance's caption, before any projection."""
         if not texts:
             return torch.zeros(0, self.unet.slots.text_dim)
+        return self._read(texts, padding=True).pooler_output
+
+    def _read(self, texts: Sequence[str], padding: bool | str) -> Any:
         length = self.tokenizer.model_max_length
-        encoded = self.tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
-        return self.text_encoder(encoded.input_ids.to(self._execution_device)).pooler_output
+        encoded = self.tokenizer(list(texts), padding=padding, truncation=True, max_length=length, return_tensors="pt")
+        return self.text_encoder(encoded.input_ids.to(self._execution_device))
+
+    def _report_lost_words(self, texts: Sequence[str]) -> None:
+        length = self.tokenizer.model_max_length
+        for text in dict.fromkeys(texts):
+            count = len(self.tokenizer(text, truncation=False)["input_ids"])
+            if count > length:
+                logger.warning(
+                    f"the text encoder reads {length} tokens; the last {count - length} of {text!r} are lost"
+                )
 
     def _tokens(
         self, plan: Layout, together: Grounding, alone: bool, masking: dict[str, Any], nearest: bool
@@ -323,6 +333,24 @@ class _Passes:
             tokens = InstanceTokens.cat(parts)
             self.joined[keys] = torch.stack(texts), tokens.each_for_itself() if self.full else tokens
         return self.joined[keys]
+
+
+def _check_settings(settings: dict[str, Any], mask_axes: str) -> None:
+    steps, guidance = settings["num_inference_steps"], settings["guidance_scale"]
+    merging, masked = settings["merge"], settings["instance_mask"]
+    if steps < 1:
+        raise ValueError(f"num_inference_steps = {steps}; at least 1 step must be taken")
+    if not math.isfinite(guidance):
+        raise ValueError(f"guidance_scale = {guidance} is not a number that can be drawn with")
+    if merging not in MERGES:
+        raise ValueError(f"merge = {merging!r}; it can be {', '.join(MERGES)}")
+    if mask_axes not in get_args(MaskAxes):
+        raise ValueError(f"mask_axes = {mask_axes!r}; it can be {', '.join(get_args(MaskAxes))}")
+    if masked not in (True, False, "nearest") or (masked == "nearest" and mask_axes != "xy"):
+        raise ValueError(
+            f"instance_mask = {masked!r} with mask_axes = {mask_axes!r}: it can be True or False with either axes, "
+            "or 'nearest' with 'xy'"
+        )
 
 
 def _rows_at_once(height: int, width: int) -> int:

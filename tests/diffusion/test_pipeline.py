@@ -174,6 +174,14 @@ def test_without_guidance_there_is_no_unconditional_pass(pipeline):
     assert rows(pipeline, ONE, guidance_scale=3.0, mis=0) == [2, 2, 2, 2]
 
 
+def test_guidance_below_1_lies_between_the_two_estimates(pipeline):
+    """Only 1 leaves the unconditional pass out, as published."""
+    without, halfway, alone = (
+        latents(pipeline, ONE, guidance_scale=scale, num_inference_steps=1, mis=0) for scale in (0.0, 0.5, 1.0)
+    )
+    assert not close(without, alone) and close(halfway, (without + alone) / 2)
+
+
 def test_instances_are_drawn_alone_for_the_first_updates(pipeline):
     """All instances together, and each alone: 2 + 3 inputs, for half of the updates."""
     assert rows(pipeline, [ONE, TWO], count=2, guidance_scale=1.0, mis=0.5) == [5, 5, 2, 2]
@@ -277,11 +285,30 @@ def test_pasting_is_another_merge_and_needs_an_extent(pipeline, merge):
         ({"merge": "glue"}, "average, paste, depth"),
         ({"instance_mask": "shared"}, "'nearest'"),
         ({"instance_mask": "nearest", "mask_axes": "official"}, "'official'"),
+        ({"mask_axes": "yx"}, "mask_axes = 'yx'; it can be xy, official"),
+        ({"num_inference_steps": 0}, "at least 1 step"),
+        ({"guidance_scale": float("nan")}, "guidance_scale = nan"),
+        ({"num_images_per_prompt": 0}, "at least 1 picture"),
+        ({"alpha": 1.5}, "alpha = 1.5 must lie between 0 and 1"),
     ],
 )
-def test_unknown_ways_to_merge_and_to_mask(pipeline, settings, message):
+def test_settings_that_cannot_be_drawn_with(pipeline, settings, message):
     with pytest.raises(ValueError, match=message):
         latents(pipeline, ONE, **settings)
+
+
+@pytest.mark.parametrize(
+    ("layouts", "settings", "message"),
+    [
+        ("a red ball", {}, "draws Layouts, not str"),
+        ([ONE.to_dict()], {}, "draws Layouts, not dict"),
+        (ONE, {"negative_prompt": ["birds"]}, "negative_prompt is one text for all"),
+        (ONE, {"output_type": "jpeg"}, "output_type = 'jpeg'; it can be pil"),
+    ],
+)
+def test_arguments_of_other_kinds(pipeline, layouts, settings, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        pipeline(layouts, **settings)
 
 
 def test_prompts_and_captions_matter(pipeline):
@@ -330,9 +357,14 @@ def test_pictures_have_the_canvas_size(pipeline):
     assert pipeline([ONE, TWO], output_type="pt", return_dict=False)[0].shape == (2, 3, SIDE, SIDE)
 
 
-def test_a_caption_longer_than_the_text_encoder_reads_is_reported(pipeline, caplog):
-    latents(pipeline, plan(thing(0), caption="red " * 60), mis=0)
-    assert any("the last 14 of" in record.getMessage() for record in caplog.records)
+@pytest.mark.parametrize("mis", [0, 0.5])
+def test_texts_longer_than_the_text_encoder_reads_are_reported_once(pipeline, caplog, mis):
+    """The plan's, the instances' and the negative prompt."""
+    texts = ["red " * 60, "blue " * 60, "snow " * 60]
+    long = thing(0).model_copy(update={"caption": texts[1]})
+    latents(pipeline, [plan(long, caption=texts[0], negative_prompt=texts[2])] * 2, noise(2), mis=mis)
+    lost = [message for message in caplog.messages if "are lost" in message]
+    assert [f"the last 14 of {text!r}" in message for text, message in zip(texts, lost, strict=True)] == [True] * 3
 
 
 def test_half_precision(pipeline):
