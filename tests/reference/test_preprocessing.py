@@ -42,3 +42,10 @@ def test_polygon(name: str):
     mask, expected = pixels(name), golden("preprocess")[f"{name}.polygon256_xy"].numpy().reshape(-1, 2)
     points = polygon_points(mask, 256, np.random.RandomState(0))
     np.testing.assert_array_equal(points, np.minimum(expected / mask.shape[::-1], 1))
+
+
+def test_a_mask_with_few_pixels_has_as_many_points():
+    mask = np.zeros((32, 32), bool)
+    mask[4:12, 6:18] = True
+    points = polygon_points(mask, 256, np.random.default_rng(0))
+    assert points.size == golden("preprocess")["tiny8x12.polygon256_len"]

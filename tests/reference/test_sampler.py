@@ -81,6 +81,8 @@ def test_every_latent_of_a_run(name: str):
         for update in range(alone - 1):
             assert relative_error(starts[update + 2], phase1[:, update]) < TOLERANCE
         assert relative_error(merging, phase1[:, alone - 1]) < TOLERANCE
+        if alone == meta["mis_step"]:
+            assert relative_error(toy.seen[alone + 1][3], expected[f"{name}.merged"]) < TOLERANCE
     if alone == meta["mis_step"]:
         assert relative_error(torch.cat(trace[1 + alone :]), expected[f"{name}.phase2"]) < TOLERANCE
         assert relative_error(final, expected[f"{name}.final"]) < TOLERANCE
