@@ -46,12 +46,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """A folder to fill, which becomes ``path`` when the block ends well and leaves nothing behind when it does not.
 
-    Stop when there is something at ``path`` already, or it cannot be written.
+    Stop when it cannot be written, or when there is something at ``path`` already that it is not to ``replace``.
     """
-    if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+    occupied = path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir())))
+    if occupied and not replace:
         raise Stop(f"{path}: exists and is no empty folder; choose another")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +62,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
+        if occupied:
+            shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

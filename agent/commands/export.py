@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,6 +42,7 @@ def export(
 ) -> None:
     """Write a run's pictures as a dataset: images, boxes, captions, attributes, masks, and a card with the scores."""
     from agent.export import card, coco, imagefolder, samples, webdataset, yolo
+    from agent.files import new_folder
     from agent.kept import read_run
 
     write, boxes = {
@@ -56,20 +55,10 @@ def export(
     kept = read_run(run)
     threshold = None if everything else min_iou
     selection = samples.select(kept, labels, threshold, val)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its place, so that the rename stays on one file system and nobody meets half a dataset.
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent))
-    try:
-        write(building, selection)
+    with new_folder(output, replace=overwrite) as folder:
+        write(folder, selection)
         text = card.card(kept, selection, to, boxes, labels, threshold)
-        (building / "README.md").write_text(text, encoding="utf-8")
-        building.chmod(0o755)
-        if output.exists():
-            shutil.rmtree(output)
-        building.rename(output)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+        (folder / "README.md").write_text(text, encoding="utf-8")
     for reason, count in selection.left_out.items():
         say(f"left out: {count} {reason}")
     if json:
