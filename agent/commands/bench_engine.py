@@ -58,17 +58,18 @@ def engine(
     and runs nothing in chunks; both use the same weights and the same attention kernels. Exit code 1 when the results
     differ by more than rounding.
     """
-    import torch
-
     from agent.progress import step_bar
     from agent.render import pick_device, quiet_libraries
-    from eval.engine_bench import EngineSettings, bench_engine
 
     counts = _counts(instances)
     if size not in ("tiny", "reduced", "full") and not Path(size).is_file():
         raise Stop(f"--size {size}: neither tiny, reduced or full nor a UNet's config.json")
     place = pick_device(device)
     quiet_libraries()
+    import torch
+
+    from eval.engine_bench import EngineSettings, bench_engine
+
     try:
         settings = EngineSettings(
             size, cells, pictures, steps, guidance, alpha, mis, repeats, warm_up=0 if place == "cpu" else 1
