@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import openai
+
 from agent.llm import LLMPlanner
 from agent.planner import Plan
 from tests.agent.fake_openai_server import FakeOpenAI
+
+openai.OpenAI(api_key="-")  # Loads the SDK and its certificates, a matter of seconds on a busy machine, once.
 
 KEY = "sk-secret-0123456789abcdef"
 

@@ -11,7 +11,6 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 
 from agent.chat.errors import LLMFailure
@@ -34,8 +33,6 @@ from tests.agent.fake_openai_server import (
     stalls,
 )
 from tests.agent.llm_answers import GOOD, answer, cup, planner
-
-openai.OpenAI(api_key="-")  # Loads the SDK and its certificates, a matter of seconds on a busy machine, once.
 
 SEEDS, BATCH = 200, 20
 DEADLINE = 0.8
