@@ -221,7 +221,7 @@ def _look(ids: Sequence[str], layouts: Sequence[Layout], files: Sequence[Path], 
     for start in range(0, len(files), BATCH):
         part = slice(start, start + BATCH)
         found += detector.detect_batch([open_image(file) for file in files[part]], [*map(queries_of, layouts[part])])
-    return judge_all(ids, layouts, found, detector.name, detector.kinds(), detector.palette())
+    return judge_all(ids, layouts, found, detector.name, detector.kinds(), detector.palette(), detector.confident)
 
 
 def _judge_found(

@@ -33,5 +33,7 @@ def world_ceiling(pictures: Sequence[Judged], detector: Detector) -> tuple[list[
             queries = [queries_of(picture.layout) for picture in part]
             found = detector.detect_batch([image for _, image in scenes], queries)
             ids, layouts = [picture.id for picture in part], [picture.layout for picture in part]
-            drawn += judge_all(ids, layouts, found, detector.name, detector.kinds(), detector.palette())
+            drawn += judge_all(
+                ids, layouts, found, detector.name, detector.kinds(), detector.palette(), detector.confident
+            )
     return drawn, refused

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 
 from diffusion.layout import Layout
 from eval.attributes import TINY_PALETTE, Palette
-from eval.fidelity import judge
+from eval.fidelity import Acceptance, judge
 from eval.report import Detection, FidelityReport
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One picture. ``kinds`` and ``palette``: what its detector could have found and said, as in ``judge``."""
+    """One picture. ``kinds`` and ``palette``: what its detector could have found and said, as in ``judge``.
+
+    ``confident``: from which score on a thing that nobody planned counts against a picture, as in ``Acceptance``.
+    """
 
     id: str
     layout: Layout
@@ -27,6 +30,7 @@ class Judged:
     report: FidelityReport
     kinds: frozenset[str] | None = None
     palette: Palette = field(default_factory=lambda: TINY_PALETTE)
+    confident: float = Acceptance.confident
 
 
 def judge_all(
@@ -36,10 +40,11 @@ def judge_all(
     detector: str,
     kinds: frozenset[str] | None,
     palette: Palette = TINY_PALETTE,
+    confident: float = Acceptance.confident,
 ) -> list[Judged]:
     """Each picture's detections against its plan; ValueError when there are not as many of one as of the others."""
     return [
-        judged(id, layout, tuple(found), detector, kinds, palette)
+        judged(id, layout, tuple(found), detector, kinds, palette, confident)
         for id, layout, found in zip(ids, layouts, detections, strict=True)
     ]
 
@@ -51,10 +56,11 @@ def judged(
     detector: str,
     kinds: frozenset[str] | None,
     palette: Palette = TINY_PALETTE,
+    confident: float = Acceptance.confident,
 ) -> Judged:
     """One picture's detections against its plan, by the usual rules of acceptance."""
-    report = judge(layout, detections, detector, kinds, palette=palette)
-    return Judged(id, layout, detections, report, kinds, palette)
+    report = judge(layout, detections, detector, kinds, Acceptance(confident=confident), palette)
+    return Judged(id, layout, detections, report, kinds, palette, confident)
 
 
 def shuffled(pictures: Sequence[Judged]) -> list[Judged] | None:
@@ -70,7 +76,15 @@ def shuffled(pictures: Sequence[Judged]) -> list[Judged] | None:
         return None
     turned = ranked[most:] + ranked[:most]
     return [
-        judged(picture.id, other.layout, picture.detections, picture.report.detector, picture.kinds, picture.palette)
+        judged(
+            picture.id,
+            other.layout,
+            picture.detections,
+            picture.report.detector,
+            picture.kinds,
+            picture.palette,
+            picture.confident,
+        )
         for picture, other in zip(ranked, turned, strict=True)
     ]
 

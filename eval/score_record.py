@@ -107,8 +107,8 @@ def make_record(
         planned=sum(len(picture.layout.instances) for picture in pictures),
         scored=values["mean_iou"].of,
         scores=values | (coco_scores(ranked) if ranked is not None else {}),
-        floor=None if floor is None else _bare(floor, with_ranks=ranked is not None),
-        ceiling=_bare(ceiling, with_ranks=True) if ceiling else None,
+        floor=None if floor is None else _bare(floor, None if ranked is None else shuffled(ranked)),
+        ceiling=_bare(ceiling, ceiling) if ceiling else None,
         by=breakdown(pictures),
         items=tuple(sorted(items, key=_badness)),
         notes=tuple(told),
@@ -159,9 +159,9 @@ def compare_records(a: ScoreRecord, b: ScoreRecord) -> tuple[dict[str, Differenc
     return {name: result for name, result in results.items() if result is not None}, notes
 
 
-def _bare(pictures: Sequence[Judged], *, with_ranks: bool) -> dict[str, Estimate]:
+def _bare(pictures: Sequence[Judged], ranked: Sequence[Judged] | None) -> dict[str, Estimate]:
     """Scores beside the scores: average precision without the cost of its interval."""
-    return scores(pictures) | (coco_scores(pictures, resamples=0) if with_ranks else {})
+    return scores(pictures) | ({} if ranked is None else coco_scores(ranked, resamples=0))
 
 
 def _item(picture: Judged, image: Path | None) -> ItemScore:

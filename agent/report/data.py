@@ -48,6 +48,7 @@ def page_data(run: KeptRun, side: int, on_item: Callable[[], None] = lambda: Non
         "title": run.folder.resolve().name,
         "detectors": sorted({picture.report.detector for picture in pictures}),
         "items": items,
+        "unfinished": run.unfinished,
         "pictures": shelf.pictures,
         "points": points,
         "scores": [{"title": TITLES[name], **asdict(estimate)} for name, estimate in told.items()],

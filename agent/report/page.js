@@ -203,7 +203,7 @@ function start() {
   const accepted = data.items.filter((item) => item.accepted).length;
   find("title").textContent = data.title;
   find("summary").textContent =
-    `${data.items.length} items, ${accepted} accepted; detector ${data.detectors.join(", ") || "none"}; boxes normalised xyxy`;
+    `${data.items.length} items, ${accepted} accepted${data.unfinished ? `, ${data.unfinished} more not finished yet` : ""}; detector ${data.detectors.join(", ") || "none"}; boxes normalised xyxy`;
   find("scores").append(
     row(["score", "value", "95 % interval", "over"], "th"),
     ...data.scores.map((score) =>

@@ -246,6 +246,15 @@ def test_faint_detections_count_from_the_score_that_is_asked_for(coco):
     assert sure["scores"]["ar_100"] == every["scores"]["ar_100"]
 
 
+def test_the_floor_ranks_faint_detections_as_the_score_does(coco):
+    truth, write = coco
+    # Where the other picture's cat is planned: seen faintly in the first one.
+    faint = [{"image_id": 7, "category_id": 1, "bbox": [20, 10, 100, 50], "score": 0.01}]
+    record = scored(truth, "--detections", write("results.json", faint), "--min-score", 0.5)
+    assert record["floor"]["mean_iou"]["value"] == 0.0
+    assert record["floor"]["ap_50"]["value"] == pytest.approx(1 / 4, abs=0.01)
+
+
 def test_results_of_pictures_or_categories_that_are_not_planned_are_refused(coco):
     truth, write = coco
     stranger = {"image_id": 8, "category_id": 1, "bbox": [0, 0, 10, 10], "score": 0.5}

@@ -126,6 +126,15 @@ def test_the_floor_holds_every_picture_against_another_plan():
     assert sorted(p.layout.to_json() for p in floor) == sorted(plan.to_json() for plan in plans)
 
 
+def test_what_nobody_planned_counts_from_the_score_that_the_detector_is_confident_from():
+    plan, other = scene(("a ball", LEFT)), scene(("a cube", LEFT))
+    for confident, accepted in ((0.5, 1.0), (0.2, 0.0)):
+        pairs = [(plan, [found("ball", LEFT), found("ring", RIGHT, 0.3)]), (other, [found("cube", LEFT)])]
+        pictures = judge_all("ab", *map(list, zip(*pairs, strict=True)), "d", TINY, TINY_PALETTE, confident)
+        assert [float(picture.report.accepted) for picture in pictures] == [accepted, 1.0]
+        assert {picture.confident for picture in shuffled(pictures)} == {confident}
+
+
 @given(st.lists(st.sampled_from(["ball", "cube", "ring"]), min_size=1, max_size=9), st.randoms(use_true_random=False))
 def test_no_picture_of_the_floor_meets_a_plan_like_its_own(kinds, shuffler):
     pictures = judged(*((scene((f"a {kind}", LEFT)), [found(kind, LEFT)]) for kind in kinds))

@@ -16,7 +16,7 @@ from agent.cli import app
 from agent.kept import read_run
 from agent.report.data import page_data
 from agent.report.page import page
-from eval.manifest import MANIFEST, Round, read_manifest
+from eval.manifest import BATCH_FILE, MANIFEST, Round, read_manifest
 from tests.agent.kept_runs import keep_batch, plans
 from tests.eval.oracle import box, changed, moved, scene, without
 
@@ -246,6 +246,14 @@ def test_a_prompt_cannot_become_markup_or_script(tab, visit, tmp_path, run):
     assert harmless.evaluate("window.harmed") is None and harmless.locator("img[src=x]").count() == 0
     assert harmless.title().startswith("</script><script>")
     assert harmless.locator("#detail-plan").text_content() == EVIL
+
+
+def test_it_says_how_many_items_of_a_batch_are_not_finished(visit, tmp_path):
+    folder = keep_batch(tmp_path / "run", [PLAN])
+    (folder / BATCH_FILE).write_text(json.dumps({"version": 1, "items": 3}))
+    assert CliRunner().invoke(app, ["report", str(folder)]).exit_code == 0
+    tab = visit(folder / "report.html")
+    assert tab.locator("#summary").inner_text().startswith("1 items, 1 accepted, 2 more not finished yet;")
 
 
 def processor_seconds(browser_process):
