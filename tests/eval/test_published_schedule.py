@@ -80,7 +80,7 @@ def test_the_engine_leaves_out_what_changes_nothing(pipeline, seed: int):
     layout = random_plan(draw, seed % (MAX_INSTANCES + 1))
     run = PublishedRun(
         steps=STEPS,
-        guidance=draw.choice([1.0, 3.0, 7.5]),
+        guidance=draw.choice([0.5, 1.0, 3.0, 7.5]),
         alpha=draw.choice([0.0, 0.5, 0.8, 1.0]),
         mis=draw.choice([0.0, 0.2, 0.4, 0.6]),
         mask_axes=draw.choice([None, "xy", "official"]),
