@@ -68,7 +68,7 @@ def engine(
     quiet_libraries()
     import torch
 
-    from eval.engine_bench import EngineSettings, bench_engine
+    from eval.bench.engine import EngineSettings, bench_engine
 
     try:
         settings = EngineSettings(

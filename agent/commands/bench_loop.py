@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from agent.loop import LoopResult
     from diffusion.layout import Layout
-    from eval.loop_worth import Try
+    from eval.bench.loop_worth import Try
     from eval.report import FidelityReport
 
 
@@ -35,10 +35,10 @@ def loop(
     from agent.loop import derived_seed, run_loop
     from agent.offline.planner import OfflinePlanner
     from agent.render import RenderSettings, load_renderer
+    from eval.bench.loop_worth import Case, compare, reseed
+    from eval.bench.tiny_prompts import prompts
     from eval.detectors import load_detector
     from eval.fidelity import check
-    from eval.loop_worth import Case, compare, reseed
-    from eval.tiny_prompts import prompts
 
     renderer, judge, referee = (
         load_renderer(model, RenderSettings()),
@@ -69,7 +69,7 @@ def loop(
 
 
 def _tries(result: LoopResult) -> list[Try]:
-    from eval.loop_worth import Try
+    from eval.bench.loop_worth import Try
 
     return [
         Try(r.plan.layout, r.image, r.report, r.timings.plan + r.timings.render + r.timings.check)

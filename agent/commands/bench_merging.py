@@ -27,7 +27,7 @@ def merging(
 
     from agent.console import messages
     from agent.render import RenderSettings, load_renderer
-    from eval.merging_bench import OVERLAPS, bench_merging
+    from eval.bench.merging import OVERLAPS, bench_merging
     from eval.tiny_detector import TinyDetector
 
     renderer = load_renderer(model, RenderSettings())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from diffusion.layout import Layout
-    from eval.overlap_bench import Way
+    from eval.bench.overlap import Way
 
 COLUMNS = {"both_found": "both found", "mean_iou": "mean IoU", "kind": "kind right", "front": "nearer in front"}
 
@@ -38,7 +38,7 @@ def overlap(
 
     from agent.console import messages
     from agent.render import RenderSettings, load_renderer
-    from eval.overlap_bench import APPROACHES, WAYS, bench_overlap
+    from eval.bench.overlap import APPROACHES, WAYS, bench_overlap
     from eval.tiny_detector import TinyDetector
 
     renderer = load_renderer(model, RenderSettings(steps, guidance, alpha, mis, device=device))

@@ -73,7 +73,8 @@ def tiny(
 
     from agent.console import messages
     from agent.render import RenderSettings
-    from eval import tiny_ablations, tiny_bench
+    from eval.bench import tiny as tiny_bench
+    from eval.bench import tiny_ablations
     from eval.places import BUNDLED
     from eval.tiny_detector import TinyDetector
 
@@ -152,7 +153,7 @@ def _show_formats(result: dict[str, Any]) -> None:
 
 
 def _show_ablations(result: dict[str, Any]) -> None:
-    from eval.tiny_ablations import COLUMNS
+    from eval.bench.tiny_ablations import COLUMNS
 
     headings = ("setting", *(SCORES[c] for c in COLUMNS), "IoU against first", "kind against first", "s")
     rows = (

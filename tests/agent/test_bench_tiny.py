@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
-from eval import tiny_ablations
+from eval.bench import tiny_ablations
 
 FEW = ["bench", "tiny", "--pictures", "4", "--largest", "1", "--steps", "1"]
 

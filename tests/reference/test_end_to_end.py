@@ -12,7 +12,7 @@ from transformers import BatchEncoding
 
 from diffusion.layout import Box, Instance, Layout
 from diffusion.pipeline import InstanceDiffusionPipeline
-from eval.published_schedule import PublishedRun
+from eval.bench.published_schedule import PublishedRun
 from tests.reference.published import drawn, facts, golden, relative_error
 from tests.reference.test_sampler import plms
 

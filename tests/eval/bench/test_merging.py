@@ -5,8 +5,8 @@ import random
 import pytest
 
 from diffusion.tiny.world import draw_layout
+from eval.bench.merging import OVERLAPS, SIDE, bench_merging, pair
 from eval.boxes import iou
-from eval.merging_bench import OVERLAPS, SIDE, bench_merging, pair
 from eval.tiny_detector import TinyDetector
 
 

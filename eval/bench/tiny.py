@@ -16,13 +16,13 @@ from PIL import Image
 from diffusion.layout import Layout
 from diffusion.tiny.vocabulary import KINDS
 from diffusion.tiny.world import Scene
+from eval.bench.frechet import frechet_distance
+from eval.bench.tiny_marks import Marks, mark
+from eval.bench.tiny_scenes import FORMATS, fresh_scenes, is_unseen, located_by
 from eval.coco_metrics import coco_scores
-from eval.frechet import frechet_distance
 from eval.judged import Judged, judge_all
 from eval.scores import Estimate, breakdown, estimate, scores
 from eval.tiny_detector import TinyDetector
-from eval.tiny_marks import Marks, mark
-from eval.tiny_scenes import FORMATS, fresh_scenes, is_unseen, located_by
 
 BATCH = 8
 

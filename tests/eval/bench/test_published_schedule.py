@@ -11,7 +11,7 @@ from diffusers import PNDMScheduler
 
 from diffusion.layout import Instance, Layout, Mask, Point, Scribble
 from diffusion.pipeline import InstanceDiffusionPipeline
-from eval.published_schedule import PublishedFuser, PublishedRun, published_fusers
+from eval.bench.published_schedule import PublishedFuser, PublishedRun, published_fusers
 from tests.diffusion.small import MAX_INSTANCES, WORDS, box, noise, plan, small_pipeline
 
 STEPS = 5

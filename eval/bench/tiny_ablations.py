@@ -11,10 +11,10 @@ from PIL import Image
 
 from diffusion.layout import Layout
 from diffusion.schedulers import SAMPLERS
+from eval.bench.tiny import Seen, denominators, draw_all, look
+from eval.bench.tiny_scenes import fresh_scenes, located_by
 from eval.scores import Estimate, estimate
-from eval.tiny_bench import Seen, denominators, draw_all, look
 from eval.tiny_detector import TinyDetector
-from eval.tiny_scenes import fresh_scenes, located_by
 
 SETTINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("as it comes", {}),

@@ -8,13 +8,13 @@ from diffusion.checkpoints import load_pipeline
 from diffusion.layout import Box
 from diffusion.tiny.vocabulary import describe
 from diffusion.tiny.world import sample_scene
+from eval.bench.frechet import frechet_distance
+from eval.bench.tiny import bench_formats, bench_tiny, look
+from eval.bench.tiny_ablations import ablations
+from eval.bench.tiny_scenes import FORMATS, fresh_scenes, is_unseen, located_by
 from eval.colours import colour_share
-from eval.frechet import frechet_distance
 from eval.places import BUNDLED
-from eval.tiny_ablations import ablations
-from eval.tiny_bench import bench_formats, bench_tiny, look
 from eval.tiny_detector import TinyDetector
-from eval.tiny_scenes import FORMATS, fresh_scenes, is_unseen, located_by
 
 PICTURES = 12
 SEED = 70_000_000

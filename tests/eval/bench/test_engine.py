@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from agent.cli import app
-from eval.engine_bench import EngineSettings, bench_engine, counted_rows, random_pipeline, random_plan
-from eval.hardware import PeakMemory, describe_device
+from eval.bench.engine import EngineSettings, bench_engine, counted_rows, random_pipeline, random_plan
+from eval.bench.hardware import PeakMemory, describe_device
 from tests.diffusion.small import small_unet
 
 CPU = torch.device("cpu")

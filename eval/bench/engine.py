@@ -31,8 +31,8 @@ from diffusion.pipeline import InstanceDiffusionPipeline
 from diffusion.places import TINY_FOLDER
 from diffusion.tiny.text import build_tokenizer
 from diffusion.unet import InstanceDiffusionUNet
-from eval.hardware import PeakMemory, busy, describe_device, now
-from eval.published_schedule import PublishedRun, published_fusers
+from eval.bench.hardware import PeakMemory, busy, describe_device, now
+from eval.bench.published_schedule import PublishedRun, published_fusers
 
 CELL = 8
 """Pixels of a latent cell along a side."""
@@ -70,9 +70,9 @@ class EngineSettings:
 
 @dataclass
 class Side:
-    """What one of the two took: seconds and busy seconds (``eval.hardware.busy``) of each run for all its pictures, the
-    work of one run in floating-point operations, the peak of memory in bytes, and the seconds that UniFusion took where
-    it is told apart.
+    """What one of the two took: seconds and busy seconds (``hardware.busy``) of each run for all its pictures, the work
+    of one run in floating-point operations, the peak of memory in bytes, and the seconds that UniFusion took where it
+    is told apart.
     """
 
     seconds: list[float] = field(default_factory=list)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from diffusion.tiny.world import draw_layout
-from eval.overlap_bench import APPROACHES, FLOOR, REAL, WAYS, bench_overlap, overlap_scenes
+from eval.bench.overlap import APPROACHES, FLOOR, REAL, WAYS, bench_overlap, overlap_scenes
 from eval.tiny_detector import TinyDetector
 
 PAIRS = 4

@@ -23,7 +23,7 @@ from diffusion.layout import Layout
 from diffusion.pipeline import InstanceDiffusionPipeline
 from diffusion.unet import InstanceDiffusionUNet
 from diffusion.unifusion import Grounding
-from eval.hardware import now
+from eval.bench.hardware import now
 
 Estimate = Callable[[torch.Tensor, int, float], torch.Tensor]
 """(x (B, C, h, w), timestep, fuser scale) -> (B, C, h, w): the guided noise estimate of one input."""

@@ -8,10 +8,10 @@ from PIL import Image
 from agent.offline.planner import OfflinePlanner
 from diffusion.layout import Box, Instance, Layout
 from diffusion.tiny.vocabulary import describe
+from eval.bench.loop_worth import Case, Try, compare, reseed
+from eval.bench.tiny_prompts import prompts
 from eval.fidelity import judge
-from eval.loop_worth import Case, Try, compare, reseed
 from eval.report import Detection
-from eval.tiny_prompts import prompts
 
 BOX = Box(x0=0.0, y0=0.0, x1=0.5, y1=0.5)
 LAYOUT = Layout(
