@@ -262,10 +262,11 @@ def processor_seconds(browser_process):
 
 
 def test_a_thousand_items_open_within_three_seconds(visit, tmp_path, run):
-    """Of a machine that is busy otherwise, three seconds of a processor's time."""
+    """Of a machine that is busy otherwise, three seconds of a processor's time. A picture takes more bytes here than
+    sixteen of the bundled model's would, drawn into one."""
     small = page_data(read_run(run), 256)
     buffer = io.BytesIO()
-    Image.effect_noise((256, 256), 30).convert("RGB").save(buffer, "WEBP", quality=80)
+    Image.effect_noise((256, 256), 8).convert("RGB").save(buffer, "WEBP", quality=80)
     encoded = base64.b64encode(buffer.getvalue()).decode()
     assert len(encoded) > 15_000
     large = {**small, "items": [], "points": [], "pictures": [f"data:image/webp;base64,{encoded}"] * 1000}
