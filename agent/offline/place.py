@@ -86,7 +86,8 @@ def constraints_of(graph: Graph, bodies: list[Body]) -> list[Constraint]:
 def _link_constraints(item: Link, graph: Graph, bodies: list[Body]) -> list[Constraint]:
     a, b = bodies[item.member], bodies[item.others[0]]
     fellows = graph.fellows(item)
-    alone = graph.siblings(item.member) == graph.siblings(item.others[0]) == fellows == 1
+    backed = graph.backed(item)
+    alone = graph.siblings(item.member) == graph.siblings(item.others[0]) == fellows == backed == 1
     match item.kind:
         case "left":
             level = [solve.close_y(a, b, 0.2 * (a.w + b.w) + 0.02)] if alone else []
@@ -116,7 +117,7 @@ def _link_constraints(item: Link, graph: Graph, bodies: list[Body]) -> list[Cons
             ]
         case "near":
             level = [solve.close_y(a, b, max(a.h, b.h) / 2 + 0.02)] if alone else []
-            crowd = max(graph.siblings(item.member), graph.siblings(item.others[0]), fellows) - 1
+            crowd = max(graph.siblings(item.member), graph.siblings(item.others[0]), fellows, backed) - 1
             return [solve.near(a, b, 0.05 + 0.5 * crowd * (min(a.w, b.w) + GAP)), *level]
         case "far":
             return [solve.far(a, b, 0.55)]
@@ -172,7 +173,8 @@ def _start(bodies: list[Body], graph: Graph, rng: random.Random) -> None:
                 low, high = min(rank[other], rank[third] - 0.1), max(rank[third], rank[other] + 0.1)
                 rank[other], rank[third], rank[one] = low, high, (low + high) / 2
             elif item.kind != "far":
-                rank[one] = rank[other] + rng.uniform(-0.05, 0.05)
+                others = [link.others[0] for link in graph.links if (link.kind, link.member) == (item.kind, one)]
+                rank[one] = sum(rank[index] for index in others) / len(others) + rng.uniform(-0.05, 0.05)
     for _, row in graph.rows:
         for index, value in zip(row, sorted(rank[index] for index in row), strict=True):
             rank[index] = value

@@ -50,6 +50,20 @@ HOLDS = {
 APART = ("left of", "to the right of", "above", "below", "under", "next to")
 
 
+@pytest.mark.parametrize("relation", ("above", "below", "next to"))
+def test_two_things_in_one_relation_to_a_third_do_not_shrink_the_scene(relation: str) -> None:
+    rng = random.Random(relation)
+    for seed in range(30):
+        one, other, third = (
+            f"a {rng.choice(COLOURS)} {noun}" for noun in rng.sample(("ball", "cube", "ring", "cup"), 3)
+        )
+        related, free = plan(f"{one} {relation} {other} and {third}", seed), plan(f"{one}, {other} and {third}", seed)
+        for a, b in zip(related, free, strict=True):
+            assert a.box.area > 0.45 * b.box.area, (related.caption, a.id)
+        subject, *others = (instance.box for instance in related)
+        assert all(HOLDS[relation](subject, box) for box in others), related.caption
+
+
 @pytest.mark.parametrize("relation", HOLDS)
 def test_a_relation_holds_for_every_member_of_its_groups(relation: str) -> None:
     rng = random.Random(relation)
