@@ -81,9 +81,8 @@ def messages() -> Console:
     return Messages(stderr=True, markup=False, highlight=False, soft_wrap=True, emoji=False)
 
 
-@functools.cache
 def results() -> Console:
-    """The rich console on standard output, for tables; as wide as they need where no terminal limits them."""
+    """A rich console on standard output, for tables; as wide as they need where no terminal limits them."""
     from rich.console import Console
 
     limited = sys.stdout.isatty() or "COLUMNS" in os.environ
