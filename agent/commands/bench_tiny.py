@@ -170,11 +170,11 @@ def _show_ablations(result: dict[str, Any]) -> None:
 
 
 def _table(headings: Sequence[str], rows: Any, names: dict[str, str] = SCORES) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from agent.console import results
 
-    table = Table(*headings, box=None, pad_edge=False)
+    table = Table(Column(headings[0], no_wrap=True), *headings[1:], box=None, pad_edge=False)
     for name, *cells in rows:
         table.add_row(names.get(name, name), *cells)
     results().print(table)
