@@ -41,8 +41,9 @@ class Revision:
 class CriticisedPlanner:
     """Plans as ``planner`` does, with one revision after the critic's findings; replans are left to it alone.
 
-    ``on_revision`` hears of every plan, also of one without findings. A revision that fails, or that the critic likes
-    no better, leaves the first plan in place: a critic must never cost a picture.
+    What the critic still finds is among the plan's notes; ``on_revision`` hears of every plan, also of one without
+    findings. A revision that fails, or that the critic likes no better, leaves the first plan in place: a critic must
+    never cost a picture.
     """
 
     def __init__(self, planner: Reviser, on_revision: Callable[[Revision], None] = lambda revision: None) -> None:
@@ -53,14 +54,14 @@ class CriticisedPlanner:
         plan = self._planner.plan(prompt, width=width, height=height, seed=seed)
         revision = revised_once(self._planner, prompt, plan, seed=seed)
         self._on_revision(revision)
-        return revision.plan
+        return replace(revision.plan, notes=(*revision.plan.notes, *map(str, revision.remaining)))
 
     def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
         return self._planner.replan(prompt, layout, report, round_number=round_number, seed=seed)
 
 
 def revised_once(planner: Reviser, prompt: str, plan: Plan, *, seed: int) -> Revision:
-    """The plan after one round with the critic."""
+    """The plan after one round with the critic; its usage counts the revision, also where that is not taken."""
     said = critique(prompt, plan.layout)
     if not said.findings:
         return Revision(said, plan, False, ())
@@ -70,11 +71,12 @@ def revised_once(planner: Reviser, prompt: str, plan: Plan, *, seed: int) -> Rev
     except (PlannerError, LayoutError) as error:
         return Revision(said, plan, False, said.findings, f"the revision failed: {error}")
     left = critique(prompt, better.layout).findings
+    usage = dict(plan.usage)
+    add_usage(usage, better.usage)
+    plan = replace(plan, usage=usage)
     if (better.layout.width, better.layout.height) != (plan.layout.width, plan.layout.height):
         return Revision(said, plan, False, said.findings, "the revision has another canvas")
     if len(left) >= len(said.findings):
         return Revision(said, plan, False, said.findings, f"the revision has {len(left)} findings itself")
     notes = tuple(dict.fromkeys((*plan.notes, *better.notes)))
-    usage = dict(plan.usage)
-    add_usage(usage, better.usage)
     return Revision(said, replace(better, notes=notes, usage=usage, cached=plan.cached and better.cached), True, left)

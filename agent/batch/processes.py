@@ -72,19 +72,16 @@ def local_workers(
 ) -> list[partial[ProcessWorker]]:
     """How to start each worker: one a GPU where there are some, else one a core while the model is small."""
     gpus = 0 if settings.device == "cpu" else _gpus()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     small = _weight_bytes(model) < SMALL
-    wanted = count or gpus or (min(cores, MOST) if small else 1)
+    wanted = count or gpus or (min(cores(), MOST) if small else 1)
     # One thread where processes share the cores: threads that wait for each other at every step are slower.
-    threads = None if gpus else 1 if small else max(1, cores // wanted)
+    threads = None if gpus else 1 if small else max(1, cores() // wanted)
     return [partial(ProcessWorker, Setup(model, checking, settings, index, threads)) for index in range(wanted)]
 
 
 def _serve(connection: Connection, setup: Setup) -> None:
     """The process: answers until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     studio = Studio(setup)
     while True:
         try:
@@ -94,6 +91,18 @@ def _serve(connection: Connection, setup: Setup) -> None:
             break
     # Whoever closed the connection may also send a signal, which must not disturb the end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def follow_parent() -> None:
+    """For a process that works for a batch: it leaves interruptions to its parent, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end(number: int, frame: object) -> None:

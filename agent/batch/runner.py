@@ -16,7 +16,7 @@ from agent.batch.item_files import ItemFiles
 from agent.batch.items import Item
 from agent.batch.scene import BatchSettings, Refused, Scene
 from agent.exits import ExitCode, expected_exit_code, in_words
-from agent.planner import Reviser
+from agent.planner import Planner
 from agent.run import now
 from eval.manifest import Entry, Failure
 
@@ -42,7 +42,7 @@ class Batch:
         self,
         folder: BatchFolder,
         items: Sequence[Item],
-        planner: Reviser,
+        planner: Planner,
         engine: Engine,
         settings: BatchSettings,
         *,

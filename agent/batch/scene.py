@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from agent.batch.engine import Engine
@@ -14,11 +13,10 @@ from agent.batch.item_files import DrawnRound, ItemFiles
 from agent.batch.items import Item, ReadyPlan
 from agent.batch.studio import Drawn, Job, Refusal
 from agent.chat.usage import Usage, add_usage
-from agent.criticised import CriticisedPlanner, Revision
 from agent.drawable import tiny_gaps
 from agent.exits import ExitCode, Stop
 from agent.loop import Event, Finished, Planned, run_loop
-from agent.planner import Plan, Planner, Reviser
+from agent.planner import Plan, Planner
 from agent.render import RenderSettings
 from agent.run import now
 from diffusion.layout import Layout
@@ -51,26 +49,6 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-class _Counted:
-    """A planner, with what its answers took added to ``usage``, also of those that come to nothing."""
-
-    def __init__(self, planner: Reviser, usage: Usage) -> None:
-        self._planner, self.name, self.usage = planner, planner.name, usage
-
-    def plan(self, prompt: str, *, width: int, height: int, seed: int) -> Plan:
-        return self._count(self._planner.plan(prompt, width=width, height=height, seed=seed))
-
-    def revise(self, prompt: str, layout: Layout, remarks: Sequence[str], *, seed: int) -> Plan:
-        return self._count(self._planner.revise(prompt, layout, remarks, seed=seed))
-
-    def replan(self, prompt: str, layout: Layout, report: FidelityReport, *, round_number: int, seed: int) -> Plan:
-        return self._count(self._planner.replan(prompt, layout, report, round_number=round_number, seed=seed))
-
-    def _count(self, plan: Plan) -> Plan:
-        add_usage(self.usage, plan.usage)
-        return plan
-
-
 class Scene:
     """Runs the loop for an item. It is the loop's planner, renderer and check, so that it can recall earlier rounds."""
 
@@ -79,7 +57,7 @@ class Scene:
         item: Item,
         place: int,
         files: ItemFiles,
-        planner: Reviser,
+        planner: Planner,
         engine: Engine,
         settings: BatchSettings,
         turns: threading.BoundedSemaphore,
@@ -89,12 +67,7 @@ class Scene:
         self._item, self._place, self._files, self._engine, self._turns = item, place, files, engine, turns
         self._settings = settings
         self._notes: list[str] = list(item.notes)
-        # It must not hold the scene, whose pictures would then stay until the garbage collector finds the cycle.
-        self._planner: Planner = (
-            ReadyPlan(item.layout)
-            if item.layout is not None
-            else CriticisedPlanner(_Counted(planner, self.usage), partial(_note_findings, self._notes))
-        )
+        self._planner: Planner = planner if item.layout is None else ReadyPlan(item.layout)
         own = item.options.given()
         self._rounds = own.pop("rounds", settings.rounds)
         width, height = own.pop("width", settings.size[0]), own.pop("height", settings.size[1])
@@ -154,15 +127,12 @@ class Scene:
         self._recalled = self._files.recall(number) if self._rounds > 1 else None
         if self._recalled is not None:
             self._plan = self._recalled.plan
-            add_usage(self.usage, self._plan.usage)
-            return self._plan
-        before = dict(self.usage)
-        with self._turns:
-            started = time.perf_counter()
-            plan = ask()
-            self._planning = time.perf_counter() - started
-        taken = {kind: count - before.get(kind, 0) for kind, count in self.usage.items()}
-        self._plan = replace(plan, usage=taken)
+        else:
+            with self._turns:
+                started = time.perf_counter()
+                self._plan = ask()
+                self._planning = time.perf_counter() - started
+        add_usage(self.usage, self._plan.usage)
         return self._plan
 
     def _picture(self, layout: Layout, seed: int) -> Image:
@@ -216,7 +186,3 @@ class Scene:
                 ExitCode.UNAVAILABLE,
             )
         self._notes += gaps.notes()
-
-
-def _note_findings(notes: list[str], revision: Revision) -> None:
-    notes += map(str, revision.remaining)

@@ -109,6 +109,7 @@ def batch(
     from agent.batch.engine import Engine
     from agent.batch.folder import BatchFolder
     from agent.batch.inputs import read_input
+    from agent.batch.planning import criticised
     from agent.batch.runner import Batch
     from agent.batch.scene import BatchSettings
     from agent.batch.telling import Tally, exit_code, progress, show_summary, summary
@@ -158,8 +159,8 @@ def batch(
     if finished < len(read.items):
         start = _workers(engine, model, checking, render, workers)
         hands = Engine(start, folder.record["rows"] or rows, on_rows=lambda now: _remember_rows(folder, now))
-        with progress(len(read.items), finished, tally) as on_entry:
-            work = Batch(folder, read.items, chosen, hands, settings, planners=planners, on_entry=on_entry)
+        with criticised(chosen, planners) as planning, progress(len(read.items), finished, tally) as on_entry:
+            work = Batch(folder, read.items, planning, hands, settings, planners=planners, on_entry=on_entry)
             work.run()
         hands.close()
         unrecorded = work.unrecorded

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from agent.batch.engine import Engine
     from agent.batch.items import Item
     from agent.checkers import Checkers
-    from agent.planner import Reviser
+    from agent.planner import Planner, Reviser
     from agent.render import Renderer
 
+PLANNERS = 8
+"""As of the batch command."""
 FIRST_SEED = 9_300_000
 """Scenes of the tiny world from here on are held out and drawn by no other measurement."""
 
@@ -60,11 +62,12 @@ def batch(
     """Pictures a minute of a batch, and of the same scenes generated one by one with the model already loaded.
 
     Both plan without an LLM, check and replan alike, and write their folders. They take turns, so that other load on
-    the machine falls on both; loading the models counts for neither. Memory is that of the batch's drawing processes
-    together, after each turn.
+    the machine falls on both; loading the models counts for neither. Memory is that of the processes that plan and draw
+    for the batch, together, after each turn.
     """
     from agent.batch.engine import Engine
-    from agent.batch.processes import local_workers
+    from agent.batch.planning import criticised
+    from agent.batch.processes import cores, local_workers
     from agent.checkers import CheckSettings, load_checkers
     from agent.offline import OfflinePlanner
     from agent.render import RenderSettings, load_renderer, pick_device
@@ -74,7 +77,7 @@ def batch(
     renderer, checkers = load_renderer("tiny", settings), load_checkers(CheckSettings(), pick_device(device))
     sides = {"single": _Side(), "batch": _Side()}
     memory: list[int] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, criticised(planner, PLANNERS) as planning:
         # What is only done once must not count for either way.
         _single(items[:1], planner, renderer, checkers, rounds, Path(folder) / "warm")
         _warm(engine, items[0], planner, settings)
@@ -86,19 +89,19 @@ def batch(
                 if way == "single":
                     pictures = _single(part, planner, renderer, checkers, rounds, to)
                 else:
-                    pictures = _batch(part, planner, engine, settings, rounds, to)
+                    pictures = _batch(part, planning, engine, settings, rounds, to)
                 sides[way].add(len(part), pictures, time.perf_counter() - started)
             single, together = sides["single"].per_minute, sides["batch"].per_minute
-            memory.append(_drawing_memory())
+            memory.append(_memory())
             say(
                 f"{start + len(part) - 1} of {scenes}: one by one {single:.1f}, batch {together:.1f} pictures a "
-                f"minute; the drawing processes hold {memory[-1]} MiB"
+                f"minute; the processes of the batch hold {memory[-1]} MiB"
             )
     engine.close()
     told = {
         **{way: side.told() for way, side in sides.items()},
         "ratio": round(sides["batch"].per_minute / sides["single"].per_minute, 3),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "load": os.getloadavg()[0],
         "rounds": rounds,
         "memory_mib": memory,
@@ -106,8 +109,8 @@ def batch(
     emit_json(told) if json else _show(told)
 
 
-def _drawing_memory() -> int:
-    """MiB that the processes of the batch's workers hold now, together."""
+def _memory() -> int:
+    """MiB that the processes of the batch hold now, together."""
     import multiprocessing
 
     import psutil
@@ -160,7 +163,7 @@ def _single(
     return pictures
 
 
-def _batch(items: Sequence[Item], planner: Reviser, engine: Engine, settings: Any, rounds: int, to: Path) -> int:
+def _batch(items: Sequence[Item], planner: Planner, engine: Engine, settings: Any, rounds: int, to: Path) -> int:
     from agent.batch.folder import BatchFolder
     from agent.batch.runner import Batch
     from agent.batch.scene import BatchSettings
@@ -196,4 +199,4 @@ def _show(told: dict[str, Any]) -> None:
         table.add_row(label, *(str(side[key]) for key in ("scenes", "pictures", "seconds", "pictures_per_minute")))
     results().print(table)
     emit(f"{told['ratio']:.2f} times as many pictures a minute, on {told['cores']} cores (load {told['load']:.1f})")
-    emit(f"the drawing processes held {', '.join(map(str, told['memory_mib']))} MiB after the turns")
+    emit(f"the processes of the batch held {', '.join(map(str, told['memory_mib']))} MiB after the turns")

@@ -186,8 +186,6 @@ class _Story:
         if found:
             outcome = f"revised, {len(revision.remaining)} left" if revision.revised else revision.reason
             say(f"the critic finds {len(found)} fault{'' if len(found) == 1 else 's'} in the plan: {outcome}")
-        for finding in revision.remaining:
-            note(str(finding))
 
     def _planned(self, event: Planned) -> None:
         self._round = event.number

@@ -15,7 +15,7 @@ from diffusion.places import TINY_FOLDER as WEIGHTS
 from diffusion.unet import InstanceDiffusionUNet
 
 DEFAULTS = {
-    "num_inference_steps": 20,
+    "num_inference_steps": 10,
     "guidance_scale": 3.0,
     "alpha": 0.9,
     "mis": 0.36,
