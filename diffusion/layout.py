@@ -248,7 +248,8 @@ class Layout(_Part):
         return self.model_dump(mode="json", exclude_none=True)
 
     def to_json(self, indent: int | None = 2) -> str:
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+        """As ``to_dict``; on one line when ``indent`` is None."""
+        return self.model_dump_json(exclude_none=True, indent=indent)
 
 
 def read_layout(path: str | Path) -> Layout:

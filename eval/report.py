@@ -5,7 +5,6 @@ Boxes are normalised xyxy, origin top left, as in the Layout. No torch, no numpy
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -121,4 +120,5 @@ class FidelityReport(_Record):
         return self.model_dump(mode="json")
 
     def to_json(self, indent: int | None = 2) -> str:
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+        """As ``to_dict``; on one line when ``indent`` is None."""
+        return self.model_dump_json(indent=indent)
