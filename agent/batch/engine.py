@@ -106,7 +106,9 @@ class Engine:
                 return future
             self._count += 1
             self._waiting.append(_Waiting(priority, self._count, job, future))
-            self._changed.notify_all()
+            # Workers wait for the first one, and then a moment for as many as fill their groups.
+            if len(self._waiting) == 1 or self._full():
+                self._changed.notify_all()
         return future
 
     def close(self) -> None:
@@ -163,11 +165,14 @@ class Engine:
     def _enough(self) -> bool:
         """Waits a moment for full groups for all idle workers; whether anything is left for this one then."""
         until = time.monotonic() + LINGER
-        while not self._closed and len(self._waiting) < self._idle * group_size(self.rows or ROWS):
+        while not self._closed and not self._full():
             if (left := until - time.monotonic()) <= 0:
                 break
             self._changed.wait(left)
         return bool(self._waiting) and not self._closed
+
+    def _full(self) -> bool:
+        return len(self._waiting) >= self._idle * group_size(self.rows or ROWS)
 
     def _group(self) -> list[_Waiting]:
         self._waiting.sort()

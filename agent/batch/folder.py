@@ -248,7 +248,7 @@ class BatchFolder:
                 self._read_up_to = end
         # Whoever asks meanwhile must not find a manifest half read.
         self.known = known
-        if self._read_up_to < path.stat().st_size:
+        if self._read_up_to < status.st_size:
             os.truncate(path, self._read_up_to)
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from queue import LifoQueue
 
-from agent.batch.processes import cores, follow_parent
+from agent.batch.engine import ATTEMPTS, WorkerLost
+from agent.batch.processes import Hosted, cores
 from agent.criticised import CriticisedPlanner
 from agent.offline import OfflinePlanner
 from agent.planner import Plan, Planner, PlannerUnavailable, Reviser
 from diffusion.layout import Layout
 from eval.report import FidelityReport
-
-ATTEMPTS = 3
-"""How many times the processes may die over a plan before it fails."""
 
 
 @contextmanager
@@ -37,16 +32,16 @@ class PlanningProcesses:
     """The offline planner and the critic, as a Planner that any number of threads may ask.
 
     At most ``most`` processes, and no more than there are cores; each starts when there is work for it. When one is
-    killed, others take its place and its plan is made anew.
+    killed, another takes its place and its plan is made anew.
     """
 
     name = OfflinePlanner.name
 
     def __init__(self, most: int) -> None:
         self.usage: dict[str, float] = {}
-        self._count = min(most, cores())
-        self._pool = self._new_pool()
-        self._lock = threading.Lock()
+        self._idle: LifoQueue[Hosted | None] = LifoQueue()
+        for _ in range(min(most, cores())):
+            self._idle.put(None)
 
     def plan(self, prompt: str, *, width: int, height: int, seed: int) -> Plan:
         return self._ask("plan", prompt, width=width, height=height, seed=seed)
@@ -55,23 +50,24 @@ class PlanningProcesses:
         return self._ask("replan", prompt, layout, report, round_number=round_number, seed=seed)
 
     def close(self) -> None:
-        """Ends the processes; plans that are still waited for are cancelled (CancelledError)."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Ends the processes that have nothing to do; others end with this one."""
+        while not self._idle.empty():
+            if hosted := self._idle.get():
+                hosted.close()
 
     def _ask(self, method: str, *arguments: object, **named: object) -> Plan:
-        for _ in range(ATTEMPTS):
-            pool = self._pool
-            try:
-                return pool.submit(_answer, method, arguments, named).result()
-            except BrokenProcessPool:
-                with self._lock:
-                    if self._pool is pool:
-                        self._pool = self._new_pool()
-        raise PlannerUnavailable(f"the process that planned it was killed, {ATTEMPTS} times")
+        hosted = self._idle.get()
+        try:
+            hosted = hosted or Hosted(_planner)
+            for _ in range(ATTEMPTS):
+                try:
+                    return hosted.ask(method, *arguments, **named)
+                except WorkerLost as lost:
+                    message = str(lost)
+            raise PlannerUnavailable(f"{message}, {ATTEMPTS} times")
+        finally:
+            self._idle.put(hosted)
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._count, multiprocessing.get_context("spawn"), initializer=follow_parent)
 
-
-def _answer(method: str, arguments: tuple, named: dict) -> Plan:
-    return getattr(CriticisedPlanner(OfflinePlanner()), method)(*arguments, **named)
+def _planner() -> CriticisedPlanner:
+    return CriticisedPlanner(OfflinePlanner())

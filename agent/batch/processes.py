@@ -1,4 +1,4 @@
-"""Workers that are processes of this machine, each with a studio of its own: one a GPU, or one a core."""
+"""Processes of this machine that work for a batch: what each hosts, and how many draw: one a GPU, or one a core."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
 from agent.batch.engine import WorkerLost
 from agent.batch.studio import Job, Outcome, Setup, Studio
@@ -27,18 +28,31 @@ SMALL = 200 * 1024 * 1024
 """Weights of fewer bytes are drawn with one process a core; larger ones share the cores' memory."""
 
 
-class ProcessWorker:
-    """A process that draws; when it dies, another one is started for the next group."""
+class Hosted:
+    """An object in a process of its own, for one thread; when the process dies, the next call finds another one.
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+    ``make`` makes the object there. It, arguments, results and exceptions must be picklable.
+    """
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
         self._start()
 
-    def rows(self) -> int:
-        return self._ask("rows", ())
-
-    def draw(self, jobs: Sequence[Job], rows: int) -> list[Outcome]:
-        return self._ask("draw", (jobs, rows))
+    def ask(self, method: str, *arguments: object, **named: object) -> Any:
+        """What the object's method returns, or raises; WorkerLost when the process died over it."""
+        try:
+            self._connection.send((method, arguments, named))
+            result, error = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join(GRACE)
+            code = self._process.exitcode
+            self.close()
+            self._start()
+            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
+            raise WorkerLost(f"the process that worked on it {how}") from None
+        if error is not None:
+            raise error
+        return result
 
     def close(self) -> None:
         self._process.terminate()
@@ -50,21 +64,25 @@ class ProcessWorker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process: SpawnProcess = context.Process(target=_serve, args=(theirs, self._setup), daemon=True)
+        self._process: SpawnProcess = context.Process(target=_serve, args=(theirs, self._make), daemon=True)
         self._process.start()
         theirs.close()
 
-    def _ask(self, method: str, arguments: tuple):
-        try:
-            self._connection.send((method, arguments))
-            return self._connection.recv()
-        except (EOFError, OSError):
-            self._process.join(GRACE)
-            code = self._process.exitcode
-            self.close()
-            self._start()
-            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-            raise WorkerLost(f"the process that drew it {how}") from None
+
+class ProcessWorker:
+    """A process with a studio of its own."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._studio = Hosted(partial(Studio, setup))
+
+    def rows(self) -> int:
+        return self._studio.ask("rows")
+
+    def draw(self, jobs: Sequence[Job], rows: int) -> list[Outcome]:
+        return self._studio.ask("draw", jobs, rows)
+
+    def close(self) -> None:
+        self._studio.close()
 
 
 def local_workers(
@@ -79,25 +97,27 @@ def local_workers(
     return [partial(ProcessWorker, Setup(model, checking, settings, index, threads)) for index in range(wanted)]
 
 
-def _serve(connection: Connection, setup: Setup) -> None:
-    """The process: answers until the other side is gone."""
-    follow_parent()
-    studio = Studio(setup)
+def _serve(connection: Connection, make: Callable[[], object]) -> None:
+    """The process: answers until the other side is gone. It leaves interruptions to its parent, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    hosted = make()
     while True:
         try:
-            method, arguments = connection.recv()
-            connection.send(getattr(studio, method)(*arguments))
+            method, arguments, named = connection.recv()
+            connection.send(_answer(getattr(hosted, method), arguments, named))
         except (EOFError, OSError):
             break
     # Whoever closed the connection may also send a signal, which must not disturb the end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def follow_parent() -> None:
-    """For a process that works for a batch: it leaves interruptions to its parent, and ends with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _answer(method: Callable, arguments: tuple, named: dict) -> tuple[object, Exception | None]:
+    try:
+        return method(*arguments, **named), None
+    except Exception as error:
+        return None, error
 
 
 def cores() -> int:

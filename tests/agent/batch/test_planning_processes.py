@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -78,11 +78,12 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_after_closing_nothing_is_planned():
-    planner = PlanningProcesses(1)
-    planner.close()
-    with pytest.raises((CancelledError, RuntimeError)):
+def test_closing_ends_the_processes():
+    before = {child.pid for child in multiprocessing.active_children()}
+    with criticised(OfflinePlanner(), 1) as planner:
         planner.plan("a ball", **SIZE, seed=1)
+        assert {child.pid for child in multiprocessing.active_children()} > before
+    assert {child.pid for child in multiprocessing.active_children()} == before
 
 
 def test_they_end_with_a_process_that_is_killed():
