@@ -53,11 +53,11 @@ def test_how_far_rounding_the_weights_to_bfloat16_goes_alone(rounded, name: str)
 
 @pytest.mark.parametrize("name", SOME)
 def test_how_far_rounding_what_is_multiplied_to_bfloat16_goes_alone(rounded, name: str):
-    """Weights and inputs of the linear and convolutional layers rounded, all sums and the rest in float32."""
+    """Weights and inputs of the linear and convolutional layers; attention, sums and what is kept are in float32."""
     layers = [module for module in rounded.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     handles = [layer.register_forward_pre_hook(lambda layer, args: (args[0].bfloat16().float(),)) for layer in layers]
     try:
-        assert 2e-2 < relative_error(predict(rounded, CASES[name]), golden("unet_full")[name]) < 3e-2
+        assert 1.5e-2 < relative_error(predict(rounded, CASES[name]), golden("unet_full")[name]) < 2e-2
     finally:
         for handle in handles:
             handle.remove()
