@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
@@ -117,6 +118,8 @@ def _answer(method: Callable, arguments: tuple, named: dict) -> tuple[object, Ex
     try:
         return method(*arguments, **named), None
     except Exception as error:
+        # Tracebacks do not travel between processes; notes do, and are printed with the other side's.
+        error.add_note(traceback.format_exc())
         return None, error
 
 

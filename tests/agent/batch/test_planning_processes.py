@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -35,6 +36,13 @@ def test_plans_are_those_of_this_process_with_what_the_critic_still_finds():
 def test_bad_input_is_the_same_error():
     with criticised(OfflinePlanner(), 1) as planner, pytest.raises(PlannerError, match="prompt is empty"):
         planner.plan(" ", **SIZE, seed=0)
+
+
+def test_a_defect_says_where_it_is():
+    with criticised(OfflinePlanner(), 1) as planner, pytest.raises(Exception) as caught:
+        planner.plan(7, **SIZE, seed=0)  # type: ignore[arg-type]
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "agent/parsing/" in shown and "agent/batch/planning.py" in shown
 
 
 def test_an_llm_is_asked_from_here():
