@@ -9,6 +9,7 @@ import torch
 from accelerate.hooks import ModelHook, add_hook_to_module
 from diffusers import UNet2DConditionModel
 
+from diffusion.mixed import to_mixed
 from diffusion.unet import InstanceDiffusionUNet
 from tests.diffusion.small import WIDTH, noise, small_unet
 from tests.diffusion.test_unifusion import grounding
@@ -90,9 +91,10 @@ def test_encoding_instances_wakes_an_offloaded_network():
 
 
 @torch.no_grad()
-def test_it_compiles_into_one_graph():
+@pytest.mark.parametrize("prepared", [lambda unet: unet, to_mixed])
+def test_it_compiles_into_one_graph(prepared):
     """Whether that pays is the device's business; a break in the graph would be ours."""
-    unet = small_unet()
+    unet = prepared(small_unet())
     instances = unet.encode_instances(grounding(), instance_mask=True)
     context = torch.randn(1, 7, WIDTH)
     unet(noise(), torch.tensor(300), context, instances)  # the first call reads the instances, once for all steps

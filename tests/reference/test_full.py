@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from diffusion.mixed import to_mixed
 from diffusion.precision import training_type
 from diffusion.unet import InstanceDiffusionUNet
 from tests.reference.published import drawn, facts, golden, grounding, relative_error
@@ -23,9 +24,8 @@ SOME = ["box_t981_unmasked", "mask_t981_masked", "mixed_t501_masked", "null_t501
 
 @pytest.fixture(scope="module")
 def half(full) -> InstanceDiffusionUNet:
-    """The same weights in bfloat16: another 2.5 GB. A CPU that emulates the type takes more than ten times as long."""
-    if training_type(torch.device("cpu")) != torch.bfloat16:
-        pytest.skip("this CPU does not multiply bfloat16 itself; tests/reference/test_forward.py does it in small")
+    """The same weights in bfloat16: another 2.5 GB."""
+    skip_where_emulated()
     with torch.device("meta"):
         unet = InstanceDiffusionUNet()
     unet.load_state_dict({name: value.bfloat16() for name, value in full.state_dict().items()}, assign=True)
@@ -63,6 +63,21 @@ def test_how_far_rounding_what_is_multiplied_to_bfloat16_goes_alone(rounded, nam
             handle.remove()
 
 
+@pytest.fixture(scope="module")
+def mixed(full) -> InstanceDiffusionUNet:
+    """Another 2.7 GB."""
+    skip_where_emulated()
+    with torch.device("meta"):
+        unet = InstanceDiffusionUNet()
+    unet.load_state_dict(full.state_dict(), assign=True)
+    return to_mixed(unet.eval().requires_grad_(False))
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_bfloat16_where_it_does_little_harm(mixed, name: str):
+    assert relative_error(predict(mixed, CASES[name]), golden("unet_full")[name]) < 2e-2
+
+
 @pytest.mark.parametrize("name", SOME)
 def test_half_precision(half, name: str):
     assert relative_error(predict(half, CASES[name]), golden("unet_full")[name]) < HALF
@@ -97,6 +112,11 @@ def test_every_block(full, name: str):
         samples = flat[:: flat.numel() // 64][:64]
         measured = torch.cat((torch.stack((flat.mean(), flat.std(), flat.abs().max())), samples))
         assert relative_error(measured, expected[block]) < TOLERANCE, block
+
+
+def skip_where_emulated() -> None:
+    if training_type(torch.device("cpu")) != torch.bfloat16:
+        pytest.skip("a CPU that emulates bfloat16 takes more than ten times as long; test_forward.py does it in small")
 
 
 def predict(unet, case) -> torch.Tensor:
