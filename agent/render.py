@@ -150,7 +150,7 @@ class Renderer:
             return images
         from diffusion.refinement import refine
 
-        return refine(self._refiner, images, [layout.caption for layout in layouts], settings.refine, seeds)
+        return refine(self._refiner, images, [layout.prompt for layout in layouts], settings.refine, seeds)
 
     def changed(self, **fields: Any) -> Renderer:
         """The same model with some of the settings replaced, by ``RenderSettings``' names."""

@@ -27,6 +27,9 @@ from torch.nn import functional
 MaskAxes = Literal["xy", "official"]
 FORMAT_GROUPS = 4
 """Boxes, points, scribbles, polygons: one token a slot each; the map tokens follow."""
+KEPT_MASKS = 64 * 1024 * 1024
+"""Bytes of instance masks that one of several passes keeps for its next turn. One row of 64 x 64 cells has 67 MB in
+float32, and building them again costs far less than the pass; those of the miniature take little."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,18 @@ class InstanceKeys:
 
     pairs: for each fuser, by its index, keys and values (B, heads, K, head width). copies: (K,) the logarithm of how
     many alike tokens each key stands for, None where each stands for itself. masks: by the number L of visual tokens,
-    (B, 1, L, L + K) to add to the scores: -inf where a visual token may not attend, copies included. scale: the fusers'
-    strength, 1 as trained, 0 off.
+    (B, 1, L, L + K) to add to the scores: -inf where a visual token may not attend, copies included; None while they
+    are let go of. scale: the fusers' strength, 1 as trained, 0 off.
     """
 
     pairs: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
     copies: torch.Tensor | None = None
-    masks: dict[int, torch.Tensor] = field(default_factory=dict)
+    masks: dict[int, torch.Tensor] | None = field(default_factory=dict)
     scale: float = 1.0
 
     def bias(self, visual_tokens: int) -> torch.Tensor | None:
         """(B or 1, 1, L or 1, L + K) to add to the scores, or None."""
-        if visual_tokens in self.masks:
+        if self.masks and visual_tokens in self.masks:
             return self.masks[visual_tokens]
         return None if self.copies is None else functional.pad(self.copies, (visual_tokens, 0))[None, None, None]
 
@@ -135,9 +138,17 @@ class InstanceTokens:
             return InstanceKeys(scale=0)
         if torch.is_grad_enabled():
             return self._read(fusers)
-        if network not in self._keys:
-            self._keys[network] = self._read(fusers)
-        return replace(self._keys[network], scale=self.scale)
+        keys = self._keys.get(network) or self._read(fusers)
+        if keys.masks is None:
+            keys = replace(keys, masks=self._masks(*self._distinct()))
+        self._keys[network] = keys
+        return replace(keys, scale=self.scale)
+
+    def let_go_of_masks(self) -> None:
+        """Frees instance masks that take much memory; whoever reads the instances again has them built again."""
+        for network, keys in list(self._keys.items()):
+            if sum(mask.nbytes for mask in (keys.masks or {}).values()) > KEPT_MASKS:
+                self._keys[network] = replace(keys, masks=None)
 
     def _read(self, fusers: Sequence[GatedInstanceAttention]) -> InstanceKeys:
         kept, copies = self._distinct()
@@ -145,12 +156,15 @@ class InstanceTokens:
         return InstanceKeys(
             pairs=[fuser.keys_and_values(tokens) for fuser in fusers],
             copies=copies if copies.any() else None,
-            masks={} if self.cells is None else self._masks(self.cells, kept, copies),
+            masks=self._masks(kept, copies),
             scale=self.scale,
         )
 
-    def _masks(self, cells: torch.Tensor, kept: torch.Tensor, copies: torch.Tensor) -> dict[int, torch.Tensor]:
-        masks = {}
+    def _masks(self, kept: torch.Tensor, copies: torch.Tensor) -> dict[int, torch.Tensor]:
+        masks: dict[int, torch.Tensor] = {}
+        if self.cells is None:
+            return masks
+        cells = self.cells
         for _ in range(self.masked_levels):
             visual = cells.shape[-2] * cells.shape[-1]
             patches, tokens = allowed_pairs(cells, self.tokens.shape[1]).tensor_split([visual], dim=-1)

@@ -204,6 +204,13 @@ class Layout(_Part):
     height: Side
     instances: Annotated[tuple[Instance, ...], Field(max_length=MAX_INSTANCES)]
 
+    @property
+    def prompt(self) -> str:
+        """What the picture as a whole is drawn from: the caption, and what it leaves unsaid of the background."""
+        parts = (part.strip() for part in self.background.split(","))
+        unsaid = [part for part in parts if part and part.casefold() not in self.caption.casefold()]
+        return ", ".join((self.caption, *unsaid))
+
     @model_validator(mode="after")
     def _ids_are_unique_and_masks_fit(self) -> Layout:
         first: dict[str, int] = {}

@@ -20,6 +20,8 @@ KEPT = re.compile(
     r"|.*\.(proj_in|proj_out|conv_shortcut|(down|up)samplers\.0\.conv))"
 )
 """Linear and convolutional layers that stay in float32: a twelfth of the published network's weights."""
+ADAPTER = re.compile(r"\.(base_layer|lora_[AB]\.\w+)$")
+"""What peft adds to the name of a layer that LoRA weights are loaded for."""
 
 
 def to_mixed(unet: InstanceDiffusionUNet) -> InstanceDiffusionUNet:
@@ -31,7 +33,7 @@ def to_mixed(unet: InstanceDiffusionUNet) -> InstanceDiffusionUNet:
     if rounded := {str(p.dtype) for p in unet.parameters() if p.dtype != torch.float32}:
         raise ValueError(f"the network holds weights in {', '.join(sorted(rounded))}: load it in float32, then mix")
     for name, module in unet.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d) and not KEPT.fullmatch(name):
+        if isinstance(module, nn.Linear | nn.Conv2d) and not KEPT.fullmatch(ADAPTER.sub("", name)):
             module.to(torch.bfloat16)
         if isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm):
             module.register_forward_pre_hook(_in_its_type)

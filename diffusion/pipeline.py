@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
-from diffusers import DiffusionPipeline, ImagePipelineOutput
+from diffusers import AutoencoderDC, AutoencoderKL, DiffusionPipeline, ImagePipelineOutput
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import logging
@@ -18,7 +19,7 @@ from diffusion.conditions import ground
 from diffusion.gated_attention import InstanceTokens, MaskAxes
 from diffusion.layout import Layout, LayoutError
 from diffusion.merging import MERGES, MergeName, join, nearest_cells, pasted_cells
-from diffusion.sampler import Input, Strength, sample
+from diffusion.sampler import Input, SettingsError, Strength, sample, schedule
 from diffusion.unet import InstanceDiffusionUNet
 from diffusion.unifusion import Grounding
 
@@ -58,7 +59,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
 
     def __init__(
         self,
-        vae: Any,
+        vae: AutoencoderKL | AutoencoderDC,
         text_encoder: Any,
         tokenizer: Any,
         unet: InstanceDiffusionUNet,
@@ -72,6 +73,8 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
                 "diffusion.checkpoints.load_pipeline reads the port on the hub and the published checkpoint"
             )
         self.register_modules(vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler)
+        if unknown := set(defaults or {}) - set(PUBLISHED_DEFAULTS):
+            raise ValueError(f"defaults for {sorted(unknown)}; there are {', '.join(PUBLISHED_DEFAULTS)}")
         self.register_to_config(defaults={**PUBLISHED_DEFAULTS, **(defaults or {})})
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.cell)
 
@@ -117,8 +120,13 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         memory, and float rounding depends on it. full_passes: fill the last pass up, so that all have one shape; a
         picture's bits then do not depend on which others share the call (measured on CPUs).
         callback_on_step_end(pipe, entry, timestep, {"latents"}) may return {"latents"}. Raises LayoutError for a
-        canvas, a number of instances or a location that cannot be drawn as asked.
+        canvas, a number of instances or a location that cannot be drawn as asked, SettingsError (a ValueError) for
+        settings that contradict each other or the scheduler.
         """
+        # diffusers' callback objects say themselves what they want to have
+        callback_on_step_end_tensor_inputs = getattr(
+            callback_on_step_end, "tensor_inputs", callback_on_step_end_tensor_inputs
+        )
         unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
         if unknown:
             raise ValueError(f"callbacks cannot have {sorted(unknown)}; they can have {self._callback_tensor_inputs}")
@@ -138,9 +146,13 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
                 f"this pipeline draws Layouts, not {', '.join(strangers)}; diffusion.layout reads them from files and "
                 "makes them of dictionaries"
             )
-        seeds = [seed] * len(plans) if isinstance(seed, int) else list(seed)
+        if not plans:
+            raise ValueError("there is no layout to draw")
+        seeds = list(seed) if isinstance(seed, Sequence) else [seed] * len(plans)
         if len(seeds) != len(plans):
             raise ValueError(f"{len(seeds)} seeds for {len(plans)} layouts; give one for all, or one each")
+        if any(not isinstance(own, Integral) or own < 0 for own in seeds):
+            raise ValueError(f"seed = {seed!r}; seeds are whole numbers from 0 on")
         pictures = [p for p in range(len(plans)) for _ in range(num_images_per_prompt)]
         height, width = self._latent_size(plans)
         noise = self._noise(len(pictures), height, width, generator, latents)
@@ -150,16 +162,22 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         guided = settings["guidance_scale"] != 1
         strength = Strength(alpha=settings["alpha"], mis=settings["mis"])
         merging, masked = settings["merge"], settings["instance_mask"]
-        if merging != "average" and strength.mis > 0:
+        _, _, positions = schedule(self.scheduler, settings["num_inference_steps"])
+        alone = strength.alone(positions) > 0
+        if merging != "average":
             for plan in plans:
+                if not alone and plan.instances:
+                    raise SettingsError(
+                        f"merge = {merging!r} with mis = {strength.mis} of {len(positions)} updates: no instance takes "
+                        "one on its own, so there is none to paste"
+                    )
                 pasted_cells(plan, height, width, mask_axes)
         masking = {"instance_mask": bool(masked), "mask_axes": mask_axes, "height": height, "width": width}
-        alone = strength.mis > 0
         negatives = [plan.negative_prompt if negative_prompt is None else negative_prompt for plan in plans if guided]
-        self._report_lost_words([*(text for plan in plans for text in (plan.caption, *_phrases(plan))), *negatives])
+        self._report_lost_words([*(text for plan in plans for text in (plan.prompt, *_phrases(plan))), *negatives])
         # all texts first: where models are offloaded, the text encoder has to be brought in but once
         phrases = [self.encode_phrases(_phrases(plan)) for plan in plans]
-        prompts = [self.encode_prompts([plan.caption, *(_phrases(plan) if alone else ())]) for plan in plans]
+        prompts = [self.encode_prompts([plan.prompt, *(_phrases(plan) if alone else ())]) for plan in plans]
         unwanted_prompts = [self.encode_prompts([text])[0] for text in negatives]
         grounded = [
             ground(plan, text, self.unet.slots, seed=own) for plan, text, own in zip(plans, phrases, seeds, strict=True)
@@ -173,7 +191,6 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
             empty = self._encode(grounded[0].null(), masking)
             conditions |= {(b, NULL): (unwanted_prompts[p], empty) for b, p in enumerate(pictures)}
         passes = _Passes(conditions, rows, full_passes)
-        self.scheduler.set_timesteps(settings["num_inference_steps"])
         progress = self.progress_bar(total=len(self.scheduler.timesteps))
 
         apart = False
@@ -263,6 +280,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
         if missing := passes.missing(wanted):
             x, keys = torch.cat((x, x[-1:].expand(missing, -1, -1, -1))), keys + keys[-1:] * missing
         estimates = []
+        passes.start(keys)
         for rows in passes.split(len(keys)):
             context, tokens = passes[tuple(keys[rows])]
             instances = tokens.at_scale(scale)
@@ -270,6 +288,8 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
             estimate = self.unet(x[rows].to(self.unet.dtype), timestep, context, instances).sample
             # a copy: a compiled network that runs as a CUDA graph writes its next estimate over this one
             estimates.append(estimate.to(torch.float32, copy=True))
+            if len(estimate) < len(keys):
+                tokens.let_go_of_masks()
         return torch.cat(estimates)[:wanted]
 
     def _latent_size(self, plans: Sequence[Layout]) -> tuple[int, int]:
@@ -309,7 +329,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
 
 
 class _Passes:
-    """How rows share UNet passes of at most ``rows`` rows, and the joined conditions of each pass, once for all steps.
+    """How rows share UNet passes of at most ``rows`` rows, and the joined conditions of each pass of the present phase.
 
     full: every pass has exactly that many rows and, whatever instances they hold, as many tokens.
     """
@@ -317,6 +337,13 @@ class _Passes:
     def __init__(self, conditions: dict[Input, Condition], rows: int, full: bool):
         self.conditions, self.rows, self.full = conditions, rows, full
         self.joined: dict[tuple[Input, ...], tuple[torch.Tensor, InstanceTokens]] = {}
+        self.keys: list[Input] = []
+
+    def start(self, keys: list[Input]) -> None:
+        """A step with these rows: what others had joined is not needed again."""
+        if keys != self.keys:
+            self.joined.clear()
+            self.keys = keys
 
     def missing(self, count: int) -> int:
         """How many rows fill the last pass up."""
@@ -336,12 +363,12 @@ class _Passes:
 
 
 def _check_settings(settings: dict[str, Any], mask_axes: str) -> None:
-    steps, guidance = settings["num_inference_steps"], settings["guidance_scale"]
-    merging, masked = settings["merge"], settings["instance_mask"]
-    if steps < 1:
-        raise ValueError(f"num_inference_steps = {steps}; at least 1 step must be taken")
-    if not math.isfinite(guidance):
-        raise ValueError(f"guidance_scale = {guidance} is not a number that can be drawn with")
+    steps, merging, masked = settings["num_inference_steps"], settings["merge"], settings["instance_mask"]
+    if not isinstance(steps, Integral) or steps < 1:
+        raise ValueError(f"num_inference_steps = {steps!r}; at least 1 whole step must be taken")
+    for name in ("guidance_scale", "alpha", "mis"):
+        if not isinstance(settings[name], Real) or not math.isfinite(settings[name]):
+            raise ValueError(f"{name} = {settings[name]!r} is not a number that can be drawn with")
     if merging not in MERGES:
         raise ValueError(f"merge = {merging!r}; it can be {', '.join(MERGES)}")
     if mask_axes not in get_args(MaskAxes):

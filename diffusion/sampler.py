@@ -1,8 +1,9 @@
 """The Multi-Instance Sampler (InstanceDiffusion, CVPR 2024, section 3.4) over any diffusers scheduler.
 
 Every picture starts as n + 1 inputs from the same noise: number 0 holds all instances and the global prompt, number j
-instance j alone. After k = int(mis * steps) updates their latents are merged, and number 0 goes on alone with its own
-history. The model is any callable; noise is given, never drawn here, except by a stochastic scheduler's own generator.
+instance j alone. After k = int(mis * steps) updates their latents are merged, and number 0 does what is left alone with
+its own history. The model is any callable; noise is given, never drawn here, except by a stochastic scheduler's own
+generator.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ from diffusion.merging import average
 Input = tuple[int, int]
 Predict = Callable[[torch.Tensor, torch.Tensor, Sequence[Input], float], torch.Tensor]
 Merge = Callable[[int, torch.Tensor], torch.Tensor]
+
+
+LATE = 0.15
+"""How much of the training's noise may lie above a schedule that starts from pure noise."""
+
+
+class SettingsError(ValueError):
+    """Settings that contradict each other, or the scheduler."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -50,8 +61,8 @@ class Strength:
         return [1.0] * full + fade + [0.0] * (updates - full - fading)
 
     def alone(self, positions: Sequence[float]) -> int:
-        """k: how many updates the inputs take on their own; at least one is left for the merged latent."""
-        return min(_within(self.mis, positions), len(positions) - 1)
+        """k: how many updates the inputs take on their own; all of them with mis = 1."""
+        return _within(self.mis, positions)
 
 
 def _within(share: float, positions: Sequence[float]) -> int:
@@ -78,9 +89,7 @@ def sample(
     picture has. merge(picture, inputs (n + 1, C, h, w)) -> (C, h, w) at the end of the first phase, the average unless
     given. on_update(entry, timestep, global latents) may return other latents.
     """
-    timesteps, _ = retrieve_timesteps(scheduler, steps, latents.device)
-    update_of = _updates(scheduler, timesteps, steps)
-    positions = _positions(timesteps, update_of)
+    timesteps, update_of, positions = schedule(scheduler, steps, latents.device)
     scales, alone = strength.fuser_scales(positions), strength.alone(positions)
     pictures = range(len(latents))
     inputs: list[Input] = [(b, 0) for b in pictures]
@@ -110,15 +119,40 @@ def sample(
             before = rows[: len(own)].clone()
             after = on_update(entry, timestep, rows[: len(own)])
             rows[: len(own)] = _replaced(before, after, [schedulers[key] for key in own])
-    return rows
+    return torch.stack([_merged(merge, b, rows, inputs) for b in pictures]) if alone else rows
+
+
+def schedule(
+    scheduler: SchedulerMixin, steps: int, device: torch.device | str | None = None
+) -> tuple[torch.Tensor, list[int], list[float]]:
+    """The timesteps that the scheduler takes, the update that each belongs to, and where the updates lie in time.
+
+    Raises SettingsError for a number of steps with which the scheduler would take pure noise for much less noise: many
+    space them evenly by whole timesteps, and 400 of 1,000 would begin at 799.
+    """
+    timesteps, _ = retrieve_timesteps(scheduler, steps, device)
+    trained, first = scheduler.config.num_train_timesteps, float(timesteps[0])
+    above, apart = trained - first, first / (steps - 1) if steps > 1 else trained
+    if above > LATE * trained and above > 3 * apart:
+        raise SettingsError(
+            f"with {steps} steps {type(scheduler).__name__} would begin at timestep {first:.0f} of {trained}, where "
+            f"little noise is expected: take at most {trained // 3}, or a number that divides {trained}"
+        )
+    update_of = _updates(scheduler, timesteps, steps)
+    return timesteps, update_of, _positions(timesteps, update_of)
 
 
 def _replaced(before: torch.Tensor, after: torch.Tensor, schedulers: Sequence[SchedulerMixin]) -> torch.Tensor:
     """The latents after, with schedulers that know of it: UniPC and SA-Solver start from the sample before the present
-    one, which would undo what took place since."""
+    one, and PNDM's second evaluation of its first update from the one before that, which would undo what took place:
+    the first two do without it, PNDM's is moved as far as the latents were."""
     for scheduler, old, new in zip(schedulers, before, after, strict=True):
-        if getattr(scheduler, "last_sample", None) is not None and not torch.allclose(old, new):
+        if torch.allclose(old, new):
+            continue
+        if getattr(scheduler, "last_sample", None) is not None:
             scheduler.last_sample = None
+        if getattr(scheduler, "cur_sample", None) is not None:
+            scheduler.cur_sample = scheduler.cur_sample + (new - old)
     return after
 
 

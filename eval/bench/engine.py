@@ -304,7 +304,7 @@ def _pass_work(pipeline: InstanceDiffusionPipeline, plan: Layout, noise: torch.T
 def _one(pipeline: InstanceDiffusionPipeline, plan: Layout) -> tuple[torch.Tensor, Any]:
     captions = [instance.caption for instance in plan]
     grounding = ground(plan, pipeline.encode_phrases(captions), pipeline.unet.slots)
-    return pipeline.encode_prompts([plan.caption]), grounding
+    return pipeline.encode_prompts([plan.prompt]), grounding
 
 
 def _operations(call: Callable[[], Any]) -> int:

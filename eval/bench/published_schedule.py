@@ -58,7 +58,7 @@ class PublishedRun:
         captions = [instance.caption for instance in layout]
         together = ground(layout, pipeline.encode_phrases(captions), pipeline.unet.slots, seed=self.seed)
         groundings = [together]
-        texts = [layout.caption]
+        texts = [layout.prompt]
         if self.mis > 0:
             groundings += [together.only(j) for j in range(len(captions))]
             texts += captions

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from peft import LoraConfig
 from torch import nn
 
 from diffusion.mixed import KEPT, to_mixed
@@ -63,6 +64,17 @@ def test_keys_and_values_of_an_attention_are_of_one_type(monkeypatch):
     mixed_pipeline()(TWO, latents=noise(), output_type="latent", num_inference_steps=1)
     assert {len(set(types)) for types in seen} == {1}
     assert {types[0] for types in seen} == {torch.float32, torch.bfloat16}
+
+
+def test_lora_weights_change_nothing_about_which_layers_are_rounded():
+    """peft wraps the layers that it adapts, and gives them other names."""
+    unet = small_unet()
+    unet.add_adapter(LoraConfig(r=2, target_modules=["proj_in", "proj_out", "conv_in", "to_q", "conv_shortcut"]))
+    to_mixed(unet)
+    types = {name: _type(module) for name, module in unet.named_modules() if _type(module)}
+    assert {dtype for name, dtype in types.items() if "conv_in." in name or "proj_" in name} == {torch.float32}
+    last = "up_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    assert {dtype for name, dtype in types.items() if name.startswith(last)} == {torch.bfloat16}
 
 
 def test_saved_and_loaded_it_is_the_same_in_float32(tmp_path, expected):

@@ -105,6 +105,17 @@ def test_the_inputs_are_joined_after_their_share_of_the_updates(name: str):
     assert seen == [3] * entries + [1] * (len(seen) - entries)
 
 
+def test_inputs_that_are_alone_all_the_time_are_joined_in_the_end():
+    ends = []
+
+    def merge(picture, inputs):
+        ends.append(inputs)
+        return inputs.mean(0)
+
+    drawn = draw(SCHEDULERS["ddim"], different, strength=Strength(mis=1), merge=merge)
+    assert [len(inputs) for inputs in ends] == [3] and torch.equal(drawn[0], ends[0].mean(0))
+
+
 @pytest.mark.parametrize("name", STOCHASTIC)
 def test_a_stochastic_scheduler_draws_from_the_generators(name: str):
     def run(*seeds: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ from diffusers import DDIMScheduler, DEISMultistepScheduler, DPMSolverSinglestep
 
 from diffusion.checkpoints import PUBLISHED_SCHEDULE
 from diffusion.places import TINY_FOLDER
-from diffusion.sampler import Strength, sample
+from diffusion.sampler import SettingsError, Strength, sample, schedule
 from diffusion.schedulers import SAMPLERS, scheduler_named
 from tests.diffusion.small import noise
 
@@ -120,3 +120,19 @@ def test_pndm_is_the_published_sampler():
     scheduler = scheduler_named("pndm", MODELS["miniature"])
     scheduler.set_timesteps(50)
     assert scheduler.timesteps.tolist() == [981, 961, *range(961, 0, -20)]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_pure_noise_is_not_taken_for_less(name: str):
+    """A number of steps reaches the picture, or is refused: whole timesteps between 501 of them begin halfway."""
+    present = MODELS["published"]
+    refused = []
+    for steps in (1, 2, 3, 7, 20, 50, 100, 150, 250, 300, 333, 334, 400, 500, 501, 999):
+        scheduler = scheduler_named(name, present)
+        try:
+            timesteps, _, _ = schedule(scheduler, steps)
+        except SettingsError:
+            refused.append(steps)
+        else:
+            assert steps < 4 or timesteps[0] >= 850
+    assert refused == ([334, 400, 501] if name in ("pndm", "ddim") else [])
