@@ -27,7 +27,7 @@ EditKind = Literal["added", "removed", "replaced", "moved", "resized", "changed"
 
 @dataclass(frozen=True)
 class Edit:
-    """One instance that two plans disagree about. "changed" is whatever neither words nor box show, such as a depth."""
+    """One instance that two plans disagree about. "changed": in neither words nor place, but in its depth, say."""
 
     kind: EditKind
     before: Instance | None
@@ -55,7 +55,7 @@ class Edit:
 def edits(before: Layout, after: Layout) -> list[Edit]:
     """What became of the instances between two plans of one canvas, in the order of the later plan, removed ones last.
 
-    Instances that are equal but for their id are the same; the others are told by id, then by equal extents.
+    Instances that are equal but for their id are the same; the others are told by id, then by equal places.
     """
     if (before.width, before.height) != (after.width, after.height):
         raise LayoutError(
@@ -67,12 +67,20 @@ def edits(before: Layout, after: Layout) -> list[Edit]:
     found = []
     for instance in new:
         partner = next((o for o in old if o.id == instance.id), None) or next(
-            (o for o in old if o.extent() == instance.extent() and o.id not in {n.id for n in new}), None
+            (o for o in old if _place(o) == _place(instance) and o.id not in {n.id for n in new}), None
         )
         if partner is not None:
             old.remove(partner)
         found.append(Edit(_kind(partner, instance), partner, instance))
     return found + [Edit("removed", instance, None) for instance in old]
+
+
+def other_words(before: Layout, after: Layout) -> list[str]:
+    """Which words make the whole picture another one: caption and background where the prompt that they make together
+    is another, and the negative prompt."""
+    prompt = ("caption", "background") if before.prompt != after.prompt else ()
+    names = [name for name in (*prompt, "negative_prompt") if getattr(before, name) != getattr(after, name)]
+    return [name.replace("_", " ") for name in names]
 
 
 def edited_boxes(found: Sequence[Edit]) -> list[Box]:
@@ -93,7 +101,8 @@ def keep_unchanged(plans: Sequence[Layout]) -> Callable[..., dict[str, Any]]:
     """A ``callback_on_step_end`` for drawing ``plans`` in one call, from the same noise.
 
     After each of the first HELD of the steps a picture takes over, from the one before it, the latents of all cells
-    that the boxes of its edits do not touch; the last steps heal the seams. LayoutError where an edit has no extent.
+    that the boxes of its edits do not touch; the last steps heal the seams. Other words have little effect on these
+    cells. LayoutError where an edit has no extent.
     """
     boxes = [edited_boxes(edits(before, after)) for before, after in pairwise(plans)]
 
@@ -126,12 +135,18 @@ def _kind(before: Instance | None, after: Instance) -> EditKind:
         return "added"
     if (before.category, before.caption) != (after.category, after.caption):
         return "replaced"
+    if _place(before) == _place(after):
+        return "changed"
     old, new = before.extent(), after.extent()
-    if old == new:
-        return "changed" if old else "moved"
-    if old and new and math.isclose(old.width, new.width) and math.isclose(old.height, new.height):
-        return "moved"
-    return "resized"
+    if old is None or new is None:
+        return "moved" if old is new else "resized"
+    alike = math.isclose(old.width, new.width) and math.isclose(old.height, new.height)
+    return "moved" if alike else "resized"
+
+
+def _place(instance: Instance) -> Any:
+    """The extent, or what stands for it: equal where two instances are in the same place."""
+    return instance.extent() or (instance.point, instance.scribble)
 
 
 def _anonymous(instance: Instance) -> Instance:

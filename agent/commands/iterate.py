@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from diffusion.iterative import Edit
 
 MOST_PLANS = 99
+FREE_WORDS = "which concerns the whole picture"
+HELD_WORDS = (
+    "but what lies outside the edited boxes is held as it was, so that the new text has little effect there; --free "
+    "lets it change"
+)
+SAME_WORDS = "which changes nothing: with the caption it makes the same words to draw from"
 
 
 def iterate(
@@ -67,7 +73,7 @@ def iterate(
     from agent.progress import step_bar
     from agent.render import RenderSettings, load_renderer
     from agent.run import RunFolder
-    from diffusion.iterative import edited_boxes, edits
+    from diffusion.iterative import edited_boxes, edits, other_words
 
     if not 2 <= len(plans) <= MOST_PLANS:
         raise Stop(f"give 2 to {MOST_PLANS} plans: the picture to start from, and what becomes of it, step by step")
@@ -76,9 +82,13 @@ def iterate(
     for number, (change, (before, after)) in enumerate(zip(found, pairwise(layouts), strict=True), start=2):
         if hold:
             edited_boxes(change)
-        say(f"picture {number}: {', '.join(f'{edit.id} {edit.kind}' for edit in change) or 'nothing edited'}")
-        if (before.caption, before.background) != (after.caption, after.background):
-            note(f"picture {number}: the caption or background is another one, which concerns the whole picture")
+        words = [f"another {name}" for name in other_words(before, after)]
+        told = [f"{edit.id} {edit.kind}" for edit in change] + words
+        say(f"picture {number}: {', '.join(told) or 'nothing edited'}")
+        if words:
+            note(f"picture {number}: {' and '.join(words)}, {HELD_WORDS if hold else FREE_WORDS}")
+        if before.background != after.background and before.prompt == after.prompt:
+            note(f"picture {number}: another background, {SAME_WORDS}")
     for line in dict.fromkeys(line for layout in layouts for line in surprises(layout, model)):
         note(line)
     settings = RenderSettings(

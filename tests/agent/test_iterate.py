@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from agent.cli import app
 from diffusion.layout import parse_layout
 
 DATA = Path(__file__).parents[1] / "data"
@@ -29,7 +32,7 @@ CUBE = {
 MOVED = {**CUBE, "box": {"x0": 0.5, "y0": 0.125, "x1": 0.8, "y1": 0.425}}
 
 
-def plan(*instances, side: int = 128) -> str:
+def plan(*instances, side: int = 128, **fields) -> str:
     return json.dumps(
         {
             "version": 1,
@@ -38,6 +41,7 @@ def plan(*instances, side: int = 128) -> str:
             "width": side,
             "height": side,
             "instances": instances,
+            **fields,
         }
     )
 
@@ -134,6 +138,32 @@ def test_holding_keeps_more_than_the_same_noise_does(folder):
 
 def test_the_first_picture_depends_on_no_later_plan(runs):
     assert np.abs(pixels(runs["hold"], 1) - pixels(runs["free"], 1)).max() < 0.02
+
+
+@pytest.mark.parametrize("way", ["hold", "free"])
+def test_other_words_and_what_they_change_are_told(tmp_path, way):
+    versions = [{}, {"negative_prompt": "a tree"}, {"background": "grass"}, {"background": "sand"}]
+    for number, _ in enumerate(versions):
+        fields = {key: value for version in versions[: number + 1] for key, value in version.items()}
+        (tmp_path / f"{number}.json").write_text(plan(BALL, **fields))
+    plans = [str(tmp_path / f"{number}.json") for number, _ in enumerate(versions)]
+    done = CliRunner().invoke(app, ["iterate", *plans, "-o", str(tmp_path / "run"), f"--{way}", "--steps", "1"])
+    assert done.exit_code == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if "picture " in line]
+    effect = {"hold": r"held as it was.* --free lets it change", "free": "concerns the whole picture"}[way]
+    for line, expected in zip(
+        told,
+        [
+            "^picture 2: another negative prompt$",
+            f"^note: picture 2: another negative prompt, .*{effect}",
+            "^picture 3: nothing edited$",
+            "^note: picture 3: another background, which changes nothing",
+            "^picture 4: another background$",
+            f"^note: picture 4: another background, .*{effect}",
+        ],
+        strict=True,
+    ):
+        assert re.search(expected, line), line
 
 
 @pytest.mark.parametrize(

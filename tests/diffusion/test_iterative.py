@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusion.formats import read_one
-from diffusion.iterative import edited_boxes, edits, keep_unchanged
-from diffusion.layout import LayoutError, Point
+from diffusion.iterative import edited_boxes, edits, keep_unchanged, other_words
+from diffusion.layout import LayoutError, Point, Scribble
 from tests.diffusion.small import CELL, SIDE, box, noise, plan, small_pipeline, thing
 from tests.diffusion.test_layout import layouts
 
@@ -66,6 +66,44 @@ def test_another_instance_in_the_same_place_replaces_it():
     other = thing(1, box=thing(0).box)
     (edit,) = edits(plan(thing(0)), plan(other))
     assert (edit.kind, edit.before, edit.after) == ("replaced", thing(0), other)
+
+
+HERE, THERE = Point(x=0.1, y=0.1), Point(x=0.9, y=0.9)
+LINE = Scribble(points=(HERE, THERE))
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (thing(0, point=THERE), {"i0": "moved"}),
+        (thing(0, point=HERE).model_copy(update={"depth": 3}), {"i0": "changed"}),
+        (thing(0), {"i0": "resized"}),
+        (thing(1, point=THERE), {"i1": "added", "i0": "removed"}),
+        (thing(1, point=HERE), {"i1": "replaced"}),
+        (thing(1, scribble=LINE), {"i1": "added", "i0": "removed"}),
+    ],
+)
+def test_points_are_places_too(after, expected):
+    assert kinds(plan(thing(0, point=HERE)), plan(after)) == expected
+
+
+def test_so_are_scribbles():
+    assert kinds(plan(thing(0, scribble=LINE)), plan(thing(1, scribble=LINE))) == {"i1": "replaced"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, []),
+        ({"background": "grass"}, []),
+        ({"background": "snow"}, ["background"]),
+        ({"caption": "a red ball in snow", "background": "snow"}, ["caption", "background"]),
+        ({"negative_prompt": "birds"}, ["negative prompt"]),
+        ({"caption": "in the snow", "negative_prompt": "birds"}, ["caption", "negative prompt"]),
+    ],
+)
+def test_only_words_that_are_drawn_from_count(fields, expected):
+    assert other_words(plan(thing(0)), plan(thing(0), **fields)) == expected
 
 
 def test_one_of_two_equal_instances_is_removed():
