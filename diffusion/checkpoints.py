@@ -75,7 +75,7 @@ def load_pipeline(
 
 def _read(folder: Path, dtype: torch.dtype) -> InstanceDiffusionPipeline:
     import diffusers
-    from transformers import AutoTokenizer, CLIPTextModel
+    from transformers import CLIPTextModel
 
     index = _index(folder)
     vae_class = index["vae"][1]
@@ -84,11 +84,21 @@ def _read(folder: Path, dtype: torch.dtype) -> InstanceDiffusionPipeline:
     return InstanceDiffusionPipeline(
         vae=_exactly(getattr(diffusers, vae_class), folder / "vae", dtype),
         text_encoder=_exactly(CLIPTextModel, folder / "text_encoder", dtype),
-        tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
+        tokenizer=_tokenizer(folder / "tokenizer"),
         unet=_exactly(InstanceDiffusionUNet, folder / "unet", dtype),
         scheduler=_scheduler(folder, index["scheduler"][1]),
         defaults=index.get("defaults"),
     )
+
+
+def _tokenizer(folder: Path) -> Any:
+    """Its files are looked for first: transformers takes a folder without them for a repository's name."""
+    from transformers import AutoTokenizer
+
+    _json(folder / "tokenizer_config.json")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise ModelUnavailable(f"{folder}: no vocabulary in it; expected tokenizer.json, or vocab.json and merges.txt")
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def _scheduler(folder: Path, name: str) -> Any:
@@ -158,12 +168,12 @@ def _read_published(path: Path, dtype: torch.dtype, base: str) -> InstanceDiffus
     """Weights are mapped from the file into networks that were built without any: none of them is held twice."""
     from accelerate import init_empty_weights
     from diffusers import AutoencoderKL, PNDMScheduler
-    from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig, CLIPTextModel
 
     parts = read_official(path)
     lacking = [part for part in ("vae", "text_encoder") if part not in parts]
     folder = _base(base, lacking)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    tokenizer = _tokenizer(folder / "tokenizer")
     special = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     builders: dict[str, Callable[..., Any]] = {
         "unet": InstanceDiffusionUNet,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -26,6 +26,9 @@ EXPECTED = (
     "expected InstanceDiffusion's published checkpoint (instancediffusion_sd15.pth: a torch.save archive with the "
     "UNet's tensors under 'model' or 'ema') or a directory that a pipeline was saved in"
 )
+
+TORCH_ADVICE = "WeightsUnpickler error: "
+"""Where torch's advice to load a file unsafely ends, and the reason begins."""
 
 TELLING = (
     "input_blocks.0.0.weight",
@@ -116,7 +119,10 @@ def _vae(weights: Weights) -> Part:
 
 
 class _Inert:
-    """Stands for whatever the file names besides tensors: it takes anything and does nothing."""
+    """Stands for whatever the file names besides tensors: it takes anything and does nothing. Every name has a class of
+    its own, so that what was not made can be told."""
+
+    name: str
 
     def __new__(cls, *args: Any) -> _Inert:
         return object.__new__(cls)
@@ -128,6 +134,10 @@ class _Inert:
         pass
 
 
+def _stand_in(name: str) -> Any:
+    return _empty_dict if name == "collections.defaultdict" else type("_Inert", (_Inert,), {"name": name})
+
+
 def _empty_dict(*factory: Any) -> dict[Any, Any]:
     """For a defaultdict: the restricted unpickler fills dictionaries only."""
     return {}
@@ -136,13 +146,15 @@ def _empty_dict(*factory: Any) -> dict[Any, Any]:
 def _restricted_load(path: Path) -> Any:
     if not zipfile.is_zipfile(path):
         raise ModelUnavailable(f"{path}: {describe_file(path)}; {EXPECTED}")
+    named: list[str] = []
     try:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-        stand_ins: list[Any] = [(_empty_dict if name == "collections.defaultdict" else _Inert, name) for name in named]
-        with torch.serialization.safe_globals(stand_ins):
+        named = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+        with torch.serialization.safe_globals([(_stand_in(name), name) for name in named]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, ValueError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        if named and isinstance(error, UnpicklingError):
+            raise ModelUnavailable(f"{path}: a torch archive{_pickled(named)}; {EXPECTED}") from error
+        reason = str(error).rpartition(TORCH_ADVICE)[2].strip().splitlines()[0]
         raise ModelUnavailable(f"{path}: {describe_file(path)}, and cannot be read ({reason}); {EXPECTED}") from error
 
 
@@ -214,15 +226,22 @@ def describe_file(path: Path) -> str:
 
 
 def _describe_content(content: Any) -> str:
+    if isinstance(content, _Inert):
+        return f"a torch archive{_pickled([content.name])}"
     if not isinstance(content, dict):
         return f"a torch archive with a {type(content).__name__}"
     keys = content["state_dict"] if isinstance(content.get("state_dict"), dict) else content
     if any(str(key).startswith("model.diffusion_model.") for key in keys):
         return "a Stable Diffusion checkpoint without instance layers"
-    return f"a torch archive with the entries {_some(content)}"
+    objects = [f"{key}: {entry.name}" for key, entry in content.items() if isinstance(entry, _Inert)]
+    return f"a torch archive with the entries {_some(content)}{_pickled(objects) if objects else ''}"
 
 
-def _some(keys: Mapping[Any, Any]) -> str:
+def _pickled(objects: Sequence[str]) -> str:
+    return f" with pickled objects ({_some(objects)}) in place of tensors, and nothing of it was executed"
+
+
+def _some(keys: Collection[Any]) -> str:
     """The first few of the keys, and how many there are."""
     first = ", ".join(str(key) for key in list(keys)[:4])
     return first if len(keys) <= 4 else f"{first} and {len(keys) - 4} more"

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from diffusion.checkpoints import ModelUnavailable, load_pipeline
 from diffusion.places import SD15_REPOSITORY
-from tests.diffusion.small import noise, plan, small_pipeline, thing
+from tests.diffusion.small import noise, plan, small_pipeline, small_unet, thing
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 LAYOUT = plan(thing(0), thing(1))
@@ -236,6 +237,10 @@ def without_a_tokenizer(folder: Path) -> None:
     shutil.rmtree(folder / "tokenizer")
 
 
+def with_an_empty_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+
+
 BROKEN = {
     without_a_key: r"unet: missing keys: scaleu_b_1",
     with_a_key_too_many: r"vae: unexpected keys: stranger",
@@ -255,7 +260,8 @@ BROKEN = {
     with_no_scheduler: r"AutoencoderKL is no scheduler",
     with_a_width_in_words: r"cannot be loaded as an InstanceDiffusion pipeline: .*hidden_size",
     with_a_number_for_betas: r"cannot be loaded as an InstanceDiffusion pipeline",
-    without_a_tokenizer: r"tokenizer",
+    without_a_tokenizer: r"tokenizer/tokenizer_config.json is missing: this is no saved pipeline, or not a whole one",
+    with_an_empty_tokenizer: r"tokenizer: no vocabulary in it; expected tokenizer.json, or vocab.json and merges.txt",
 }
 
 
@@ -299,6 +305,27 @@ def a_list(path: Path) -> None:
     torch.save([torch.zeros(1)], path)
 
 
+def a_network(path: Path) -> None:
+    torch.save(small_unet(), path)
+
+
+def a_layer(path: Path) -> None:
+    torch.save(torch.nn.Linear(1, 1), path)
+
+
+def a_layer_for_a_network(path: Path) -> None:
+    torch.save({"model": torch.nn.Linear(1, 1), "epoch": 3}, path)
+
+
+class Misfit:
+    def __reduce__(self):
+        return OrderedDict, (), None, iter([1])
+
+
+def what_torch_cannot_put_together(path: Path) -> None:
+    torch.save(Misfit(), path)
+
+
 def a_checkpoint_cut_short(path: Path) -> None:
     torch.save({"model": torch.zeros(5000)}, path)
     path.write_bytes(path.read_bytes()[:10_000])
@@ -317,10 +344,16 @@ def safetensors(path: Path) -> None:
     save_file({"a": torch.zeros(1)}, path)
 
 
+UNMADE = "in place of tensors, and nothing of it was executed"
+LINEAR = "torch.nn.modules.linear.Linear"
 FILES = {
     a_stable_diffusion_checkpoint: "a Stable Diffusion checkpoint without instance layers",
     another_network: r"its network \(conv.weight, fc.weight\) has no .*position_net",
     a_list: "a torch archive with a list",
+    a_network: rf"with pickled objects \(.*Block, .* and \d+ more\) {UNMADE}",
+    a_layer: rf"a torch archive with pickled objects \({LINEAR}\) {UNMADE}",
+    a_layer_for_a_network: rf"the entries model, epoch with pickled objects \(model: {LINEAR}\) {UNMADE}",
+    what_torch_cannot_put_together: r"a zip archive, and cannot be read \(Can only append to lists",
     a_checkpoint_cut_short: "a zip archive whose end is missing after 10,000 bytes",
     a_zip: "a zip archive, and cannot be read",
     an_old_pickle: "a pickle, as torch saved before",
@@ -348,8 +381,9 @@ def test_a_file_that_is_no_checkpoint_at_all_is_named(tmp_path: Path, content: b
 
 
 def refused(path: Path, what: str) -> None:
-    with pytest.raises(ModelUnavailable, match=rf"model\.pth: .*{what}.*expected .*published checkpoint"):
+    with pytest.raises(ModelUnavailable, match=rf"model\.pth: .*{what}.*expected .*published checkpoint") as caught:
         load_pipeline(str(path), device="cpu")
+    assert "weights_only" not in str(caught.value)
 
 
 @pytest.mark.parametrize("callable", [Path.write_text, eval, os.system], ids=["ours", "builtin", "system"])
