@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,9 +64,44 @@ def test_an_engine_that_draws_something_else_gets_no_numbers(config, monkeypatch
         bench_engine([2], EngineSettings(config, steps=5, repeats=1))
 
 
-def test_steps_that_the_two_samplers_would_place_differently_are_refused():
-    with pytest.raises(ValueError, match="steps = 30"):
-        EngineSettings(steps=30)
+@pytest.mark.parametrize("steps", [30, 1000])
+def test_steps_that_the_two_samplers_would_place_differently_are_refused(steps):
+    with pytest.raises(ValueError, match=f"steps = {steps}: .* divisors of 1000 up to 500"):
+        EngineSettings(steps=steps)
+
+
+def test_a_large_product_that_the_network_outruns_is_no_peak(config, monkeypatch):
+    monkeypatch.setattr("eval.bench.hardware.matmul_peak", lambda device, dtype: 1.0)
+    options = ["--size", config, "--instances", "1", "--steps", "1", "--repeats", "1", "--device", "cpu"]
+    told = json.loads(CliRunner().invoke(app, ["bench", "engine", *options, "--json"]).stdout)
+    assert [told["runs"][0][side]["share_of_matmul_peak"] for side in ("published", "ours")] == [None, None]
+    shown = CliRunner().invoke(app, ["bench", "engine", *options])
+    assert shown.exit_code == 0 and "unknown" in shown.stdout
+
+
+BLOCKS = ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("{", "line 1, column 2: not JSON"),
+        (b"\xff", "not UTF-8 text"),
+        ("[]", "expected a UNet's configuration, a JSON object"),
+        ({"down_block_types": BLOCKS}, "no UNet can be built from it: .*same number of `down_block_types`"),
+        ({"up_block_types": ["Up", "Up"]}, "no UNet can be built from it: Up does not exist"),
+        ({"unifusion": [1]}, "no UNet can be built from it"),
+        ({"sample_size": [8, 8]}, r"sample_size is \[8, 8\]; expected 1 to 1024 cells"),
+        ({"in_channels": 9}, "in_channels is 9, out_channels 4"),
+    ],
+)
+def test_a_file_that_configures_no_network_is_named(config, tmp_path, change, expected):
+    path = tmp_path / "x.json"
+    if isinstance(change, dict):
+        change = json.dumps(json.loads(Path(config).read_text()) | change)
+    path.write_bytes(change if isinstance(change, bytes) else change.encode())
+    refused = CliRunner().invoke(app, ["bench", "engine", "--size", str(path), "--device", "cpu"])
+    assert refused.exit_code == 2 and re.search(rf"error: {path}: {expected}", refused.stderr)
 
 
 def test_memory_at_the_peak_counts_what_is_freed_again():
@@ -94,7 +131,15 @@ def test_the_command_prints_one_json_object(config):
 
 @pytest.mark.parametrize(
     "options",
-    [["--instances", "1,x"], ["--instances", "31"], ["--steps", "30"], ["--size", "no/such.json"], ["--device", "tpu"]],
+    [
+        ["--instances", "1,x"],
+        ["--instances", "31"],
+        ["--steps", "30"],
+        ["--steps", "1000"],
+        ["--cells", "1025"],
+        ["--size", "no/such.json"],
+        ["--device", "tpu"],
+    ],
 )
 def test_what_cannot_be_measured_is_refused(options):
     refused = CliRunner().invoke(app, ["bench", "engine", *options])
