@@ -86,7 +86,9 @@ def _locate(instance: Instance, layout: Layout, slots: Slots, random: np.random.
     }
     extent = instance.extent()
     if extent is not None:
-        found["box"] = np.array(extent.xyxy())
+        found["box"] = np.array(extent.xyxy(), dtype=np.float32)
+        if not (found["box"][:2] < found["box"][2:]).all():
+            raise LayoutError(f"the box of {instance.id} is too thin for the network's numbers: draw it larger")
     if instance.mask is not None:
         pixels = _pixels(instance, layout)
         found["polygon"] = polygon_points(pixels, slots.polygon_points, random).ravel()

@@ -48,6 +48,11 @@ def test_a_box_gives_its_corners_and_its_centre():
     assert uses(thing(0)) == [True, True, False, False]
 
 
+def test_a_box_without_extent_in_the_networks_numbers_is_refused():
+    with pytest.raises(LayoutError, match="the box of i0 is too thin"):
+        grounded(thing(0, box=box((0.5, 0.2, 0.5 + 1e-12, 0.8))))
+
+
 def test_a_point_alone_switches_boxes_off():
     given = grounded(thing(0, point=Point(x=0.125, y=0.75)))
     assert given.points[0, 0].tolist() == [0.125, 0.75]

@@ -78,8 +78,8 @@ def test_scenes_of_a_pair_differ_in_place_and_depth_only():
 
 
 def test_the_command_draws_every_way_and_prints_json():
-    command = [sys.executable, "-m", "agent.cli", "bench", "overlap", "--pairs", "2", "--steps", "1", "--json"]
-    result = subprocess.run(command, capture_output=True, timeout=600)
+    arguments = ["bench", "overlap", "--pairs", "2", "--steps", "1", "--mis", "1", "--json"]
+    result = subprocess.run([sys.executable, "-m", "agent.cli", *arguments], capture_output=True, timeout=600)
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
     assert {r["way"] for r in told["rows"]} == {way.name for way in WAYS} | {REAL, FLOOR}
