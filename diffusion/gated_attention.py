@@ -27,8 +27,8 @@ from torch.nn import functional
 MaskAxes = Literal["xy", "official"]
 FORMAT_GROUPS = 4
 """Boxes, points, scribbles, polygons: one token a slot each; the map tokens follow."""
-KEPT_MASKS = 64 * 1024 * 1024
-"""Bytes of instance masks that one of several passes keeps for its next turn. One row of 64 x 64 cells has 67 MB in
+KEPT_MASKS = 256 * 1024 * 1024
+"""Bytes of instance masks that the passes of a step may keep for the next one. A row of 64 x 64 cells has 67 MB in
 float32, and building them again costs far less than the pass; those of the miniature take little."""
 
 
@@ -144,10 +144,11 @@ class InstanceTokens:
         self._keys[network] = keys
         return replace(keys, scale=self.scale)
 
-    def let_go_of_masks(self) -> None:
-        """Frees instance masks that take much memory; whoever reads the instances again has them built again."""
+    def let_go_of_masks(self, rows: int) -> None:
+        """Frees instance masks where those of so many rows take much memory; the next reading builds them again."""
         for network, keys in list(self._keys.items()):
-            if sum(mask.nbytes for mask in (keys.masks or {}).values()) > KEPT_MASKS:
+            own = sum(mask.nbytes for mask in (keys.masks or {}).values())
+            if own / len(self) * rows > KEPT_MASKS:
                 self._keys[network] = replace(keys, masks=None)
 
     def _read(self, fusers: Sequence[GatedInstanceAttention]) -> InstanceKeys:

@@ -289,7 +289,7 @@ class InstanceDiffusionPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixi
             # a copy: a compiled network that runs as a CUDA graph writes its next estimate over this one
             estimates.append(estimate.to(torch.float32, copy=True))
             if len(estimate) < len(keys):
-                tokens.let_go_of_masks()
+                tokens.let_go_of_masks(len(keys))
         return torch.cat(estimates)[:wanted]
 
     def _latent_size(self, plans: Sequence[Layout]) -> tuple[int, int]:

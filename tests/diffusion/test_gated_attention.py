@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from diffusion import gated_attention
 from diffusion.gated_attention import KEPT_MASKS, GatedInstanceAttention, InstanceTokens, allowed_pairs, box_cells
 
 SLOTS, MAPS, WIDTH, CONTEXT = 3, 4, 16, 8
@@ -70,14 +69,13 @@ def test_keys_are_computed_once_a_picture_and_change_nothing(fuser):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("limit", [0, KEPT_MASKS])
-def test_masks_that_take_much_memory_are_let_go_of_and_built_again(fuser, monkeypatch, limit: int):
-    monkeypatch.setattr(gated_attention, "KEPT_MASKS", limit)
+@pytest.mark.parametrize("rows", [1, KEPT_MASKS])
+def test_masks_that_take_much_memory_are_let_go_of_and_built_again(fuser, rows: int):
     instances = InstanceTokens(tokens(), SLOTS, cells=cells())
     first = read(fuser, visual(), instances)
     masks = weakref.ref(instances.for_fusers(fuser, [fuser]).masks[SIDE * SIDE])
-    instances.at_scale(0.5).let_go_of_masks()
-    assert (masks() is None) == (limit == 0)
+    instances.at_scale(0.5).let_go_of_masks(rows)
+    assert (masks() is None) == (rows > 1)
     assert torch.equal(read(fuser, visual(), instances), first)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler, PNDMScheduler
 
+from diffusion import gated_attention
 from diffusion.checkpoints import load_pipeline
 from diffusion.layout import Layout, LayoutError, Mask, Point, RunLength, Scribble
 from diffusion.pipeline import InstanceDiffusionPipeline
@@ -41,6 +44,24 @@ def test_different_layouts_in_one_call_equal_single_runs(pipeline):
 def test_rows_at_once_bounds_memory_and_changes_nothing_else(pipeline, rows: int):
     start = noise(2)
     assert close(latents(pipeline, [ONE, TWO], start, rows_at_once=rows), latents(pipeline, [ONE, TWO], start))
+
+
+def test_instance_masks_of_other_passes_take_no_memory_where_they_are_large(pipeline, monkeypatch):
+    """Those of the pass that runs are there, and of those before it nothing."""
+    monkeypatch.setattr(gated_attention, "KEPT_MASKS", 0)
+    alive, read, seen = weakref.WeakSet(), pipeline.unet.read_instances, []
+
+    def reading(instances):
+        read(instances)
+        alive.update(instances.for_fusers(pipeline.unet, pipeline.unet.fusers).masks.values())
+        seen.append(len(alive))
+
+    monkeypatch.setattr(pipeline.unet, "read_instances", reading)
+    start, settings = noise(2), {"instance_mask": True, "rows_at_once": 2}
+    kept = latents(pipeline, [ONE, TWO], start, **settings)
+    assert len(seen) > 8 and max(seen) == 1
+    monkeypatch.undo()
+    assert torch.equal(latents(pipeline, [ONE, TWO], start, **settings), kept)
 
 
 def test_a_stochastic_scheduler_with_a_generator_each_equals_single_runs():
