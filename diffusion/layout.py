@@ -209,7 +209,7 @@ class Layout(_Part):
         """What the picture as a whole is drawn from: the caption, and what it leaves unsaid of the background."""
         parts = (part.strip() for part in self.background.split(","))
         unsaid = [part for part in parts if part and part.casefold() not in self.caption.casefold()]
-        return ", ".join((self.caption, *unsaid))
+        return ", ".join((self.caption.rstrip(" .,;"), *unsaid)) if unsaid else self.caption
 
     @model_validator(mode="after")
     def _ids_are_unique_and_masks_fit(self) -> Layout:

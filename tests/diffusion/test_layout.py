@@ -125,6 +125,20 @@ BOX, MASK = ("instances", 0, "box"), ("instances", 1, "mask")
 ABSENT = object()
 
 
+@pytest.mark.parametrize(
+    ("caption", "background", "prompt"),
+    [
+        ("a red ball", "", "a red ball"),
+        ("a red ball on grass.", "Grass", "a red ball on grass."),
+        ("Two sheep.", "a green hillside under a light sky", "Two sheep, a green hillside under a light sky"),
+        ("a boat at night", "sea, night, , fog", "a boat at night, sea, fog"),
+    ],
+)
+def test_the_prompt_says_all_of_the_background_once(caption, background, prompt):
+    layout = Layout(version=1, caption=caption, background=background, width=8, height=8, instances=())
+    assert layout.prompt == prompt
+
+
 def changed(path, value):
     data = copy.deepcopy(GOOD)
     target = data
