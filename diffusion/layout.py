@@ -207,8 +207,9 @@ class Layout(_Part):
     @property
     def prompt(self) -> str:
         """What the picture as a whole is drawn from: the caption, and what it leaves unsaid of the background."""
-        parts = (part.strip() for part in self.background.split(","))
-        unsaid = [part for part in parts if part and part.casefold() not in self.caption.casefold()]
+        parts = filter(None, (part.strip() for part in self.background.split(",")))
+        # from a word's beginning on: a snowy field says snow, a mushroom no room
+        unsaid = [part for part in parts if not re.search(rf"\b{re.escape(part)}", self.caption, re.IGNORECASE)]
         return ", ".join((self.caption.rstrip(" .,;"), *unsaid)) if unsaid else self.caption
 
     @model_validator(mode="after")

@@ -132,6 +132,8 @@ ABSENT = object()
         ("a red ball on grass.", "Grass", "a red ball on grass."),
         ("Two sheep.", "a green hillside under a light sky", "Two sheep, a green hillside under a light sky"),
         ("a boat at night", "sea, night, , fog", "a boat at night, sea, fog"),
+        ("a red mushroom", "room", "a red mushroom, room"),
+        ("a boat in a snowy field", "snow", "a boat in a snowy field"),
     ],
 )
 def test_the_prompt_says_all_of_the_background_once(caption, background, prompt):
